@@ -1,0 +1,20 @@
+"""The door to the report API: what a job may ask of whoever stands behind it."""
+
+from typing import Protocol
+
+from exporter.core.answer import Page, PageRequest
+
+
+class ReportSource(Protocol):
+    """Where pages come from."""
+
+    async def fetch(self, request: PageRequest) -> Page:
+        """One page, after as many attempts as the retry policy allows, each within the credential's pace.
+
+        Raises:
+            UnavailableError: still no usable answer after the last attempt.
+            RejectedError: the request will never be answered; this task fails.
+            StudioError: nothing of this studio will be answered.
+            CredentialError: nothing of this credential will be answered.
+        """
+        ...

@@ -1,0 +1,86 @@
+"""One answer of the report API, before its rows are decoded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from exporter.core.report import Dataset
+from exporter.core.studio import Studio
+from exporter.core.window import Window
+
+
+class Format(StrEnum):
+    """How an answer's rows are written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """What is asked of the API for one page.
+
+    Attributes:
+        dataset: the report, its columns and filters.
+        studio: whose report.
+        window: local days; events that start in it are asked for.
+        offset: rows to skip; a multiple of *limit*.
+        limit: rows wanted at most, 1 to 100.
+        format: how the rows shall be written.
+        columns: names to ask for instead of the dataset's, for grand totals.
+    """
+
+    dataset: Dataset
+    studio: Studio
+    window: Window
+    offset: int = 0
+    limit: int = 100
+    format: Format = Format.JSON
+    columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.studio.id} {self.window} page {self.offset // self.limit + 1}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an answer says of one of its columns.
+
+    Attributes:
+        key: dotted path of the value in a row.
+        label: name shown to people.
+        required: the column comes whether or not it was asked for.
+        holds_customer_id: its values are customers' ids.
+        order: "asc" or "desc" while the report is sorted by it, else None.
+        priority: rank among the sorted columns, least first; None where the answer does not say.
+    """
+
+    key: str
+    label: str
+    required: bool = False
+    holds_customer_id: bool = False
+    order: str | None = None
+    priority: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One response of at most `limit` rows.
+
+    Attributes:
+        request: what was asked.
+        format: how *body* is written.
+        headers: the columns, in order; empty for CSV, whose first line names them.
+        total: rows of the whole report; None where the answer does not say (CSV never does).
+        body: JSON: the array of rows, as it came. CSV: the whole text, UTF-8.
+        received_at: when the answer was complete, UTC.
+        size_bytes: bytes that came over the network.
+    """
+
+    request: PageRequest
+    format: Format
+    headers: tuple[Header, ...]
+    total: int | None
+    body: bytes
+    received_at: datetime
+    size_bytes: int

@@ -1,0 +1,115 @@
+"""What is known of the tasks behind one published object.
+
+Every part carries its own ledger in its footer, so rows and what is said of them change in one step. An empty task
+leaves no row but has its entry. Which windows are settled is read from here.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import cast
+
+from exporter.core.report import GrainId
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One published task.
+
+    Attributes:
+        studio: whose rows.
+        window: of which days.
+        rows: rows in the part.
+        total: rows as the API counted them (before a pivot is unfolded).
+        run_id: the run that published it.
+        began_at: when the run that *asked* for it began, UTC; whether it is settled is judged by this.
+    """
+
+    studio: StudioId
+    window: Window
+    rows: int
+    total: int
+    run_id: str
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The entries of one part, all of one grain, sorted by studio and window."""
+
+    grain: GrainId
+    entries: tuple[Entry, ...] = ()
+
+    def replace(self, new: Sequence[Entry], *, drop_all: bool = False) -> "Ledger":
+        """*new* entries in place of those whose windows they cover."""
+        by_studio: dict[StudioId, list[Window]] = {}
+        for entry in new:
+            by_studio.setdefault(entry.studio, []).append(entry.window)
+        kept = (
+            ()
+            if drop_all
+            else (e for e in self.entries if not any(w.covers(e.window) for w in by_studio.get(e.studio, ())))
+        )
+        entries = sorted((*kept, *new), key=lambda e: (e.studio, e.window))
+        return Ledger(grain=self.grain, entries=tuple(entries))
+
+    def to_text(self) -> str:
+        """ASCII, compressed: it travels in every part's footer, which every query reads."""
+        runs: dict[tuple[str, str], int] = {}
+        rows = [
+            [
+                e.studio,
+                e.window.start.toordinal(),
+                e.window.end.toordinal(),
+                e.rows,
+                e.total,
+                runs.setdefault((e.run_id, e.began_at.isoformat()), len(runs)),
+            ]
+            for e in self.entries
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 6
+        document = {"v": _VERSION, "grain": self.grain, "runs": [list(r) for r in runs], "tasks": columns}
+        packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
+        return base64.b85encode(packed).decode("ascii")
+
+
+def parse_ledger(text: str) -> Ledger:
+    """What `Ledger.to_text` wrote.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    try:
+        document = json.loads(zlib.decompress(base64.b85decode(text)))
+        if document["v"] != _VERSION:
+            raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
+        runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        entries = tuple(
+            Entry(
+                studio=StudioId(studio),
+                window=Window(date.fromordinal(start), date.fromordinal(end)),
+                rows=rows,
+                total=total,
+                run_id=runs[run][0],
+                began_at=runs[run][1],
+            )
+            for studio, start, end, rows, total, run in zip(*document["tasks"], strict=True)
+        )
+        return Ledger(grain=GrainId(cast(str, document["grain"])), entries=entries)
+    except (zlib.error, KeyError, TypeError, LookupError) as error:
+        raise ValueError(f"not a ledger: {error}") from error
+
+
+def entries_by_studio(entries: Iterable[Entry]) -> Mapping[StudioId, list[Entry]]:
+    """Entries grouped by studio, each in the order of its windows."""
+    grouped: dict[StudioId, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda e: e.window):
+        grouped.setdefault(entry.studio, []).append(entry)
+    return grouped

@@ -1,0 +1,74 @@
+"""Where things lie in the sink. Every key is made here and nowhere else."""
+
+from dataclasses import dataclass
+
+from exporter.core.report import DatasetName
+from exporter.core.window import Window
+
+#: Under it lie the rows that were fetched and are not published yet. Readers skip names with a leading underscore.
+STAGING = "_staging"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One Hive partition of a dataset: the tasks whose windows begin in *month* ("2025-01")."""
+
+    dataset: DatasetName
+    month: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/month={self.month}"
+
+    @property
+    def key(self) -> str:
+        """The partition's one object."""
+        return f"{self.dataset}/month={self.month}/part-00000.parquet"
+
+
+def partition_of(dataset: DatasetName, window: Window) -> Partition:
+    """Where the rows of *window* lie."""
+    return Partition(dataset, f"{window.start:%Y-%m}")
+
+
+def partitions_prefix(dataset: DatasetName) -> str:
+    """What the keys of all partitions of *dataset* begin with."""
+    return f"{dataset}/month="
+
+
+def parse_partition(key: str) -> Partition | None:
+    """The partition whose object *key* is; None for any other key."""
+    dataset, _, rest = key.partition("/month=")
+    month, _, name = rest.partition("/")
+    if not dataset or not month or name != "part-00000.parquet":
+        return None
+    return Partition(DatasetName(dataset), month)
+
+
+def manifests_prefix(dataset: DatasetName) -> str:
+    """What the keys of all manifests of *dataset* begin with."""
+    return f"{dataset}/_manifests/"
+
+
+def manifest_key(dataset: DatasetName, run_id: str) -> str:
+    """The record of one run."""
+    return f"{manifests_prefix(dataset)}{run_id}.json"
+
+
+def latest_key(dataset: DatasetName) -> str:
+    """A copy of the last run's record."""
+    return manifest_key(dataset, "latest")
+
+
+def staging_prefix(run_id: str) -> str:
+    """What the keys of all that a run has staged begin with."""
+    return f"{STAGING}/{run_id}/"
+
+
+def owner_key(run_id: str) -> str:
+    """Says which process a run is, so that another can tell whether it still lives."""
+    return f"{staging_prefix(run_id)}run.json"
+
+
+def segment_key(run_id: str, number: int) -> str:
+    """One batch of staged pages."""
+    return f"{staging_prefix(run_id)}{number:08d}.arrow"
