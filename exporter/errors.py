@@ -82,6 +82,10 @@ class DataError(ExporterError):
     """Rows are not what the documentation or the plan promised."""
 
 
+class MissingColumnError(DataError):
+    """A column that was asked for did not come; no task of the studio will have it."""
+
+
 class ChangedError(DataError):
     """The report changed while it was paged: fetch the window again."""
 

@@ -27,7 +27,6 @@ class PageRequest:
         offset: rows to skip; a multiple of *limit*.
         limit: rows wanted at most, 1 to 100.
         format: how the rows shall be written.
-        columns: names to ask for instead of the dataset's, for grand totals.
     """
 
     dataset: Dataset
@@ -36,7 +35,6 @@ class PageRequest:
     offset: int = 0
     limit: int = 100
     format: Format = Format.JSON
-    columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.studio.id} {self.window} page {self.offset // self.limit + 1}"

@@ -72,3 +72,8 @@ def owner_key(run_id: str) -> str:
 def segment_key(run_id: str, number: int) -> str:
     """One batch of staged pages."""
     return f"{staging_prefix(run_id)}{number:08d}.arrow"
+
+
+def intent_key(run_id: str, partition: Partition) -> str:
+    """What a run is about to put, or has put, into *partition*."""
+    return f"{staging_prefix(run_id)}put-{partition.dataset}-{partition.month}.json"

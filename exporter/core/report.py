@@ -182,6 +182,14 @@ class Dataset:
         return chosen or tuple(c for c in self.columns if c.name not in self.spec.measures)
 
     @property
+    def sort_keys(self) -> tuple[str, ...]:
+        """What the report is to be sorted by: every column of the key, so that the order is total.
+
+        An offset over an order that is not total loses and repeats rows.
+        """
+        return tuple(dict.fromkeys(column.asked_as for column in self.key_columns))
+
+    @property
     def grain(self) -> "Grain":
         """What its rows are grouped by, and what else makes them comparable."""
         columns = {c.name for c in self.columns} - self.drop

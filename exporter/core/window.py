@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -53,8 +54,13 @@ class Window:
 
         Both are equal where the zone skipped all these days (Pacific/Apia, 2011-12-30).
         """
-        tz = ZoneInfo(zone)
-        return first_instant(self.start, tz), first_instant(self.end, tz)
+        return _instants(self, zone)
+
+
+@lru_cache(maxsize=65536)
+def _instants(window: Window, zone: str) -> tuple[datetime, datetime]:
+    tz = ZoneInfo(zone)
+    return first_instant(window.start, tz), first_instant(window.end, tz)
 
 
 def first_instant(day: date, tz: ZoneInfo) -> datetime:

@@ -1,0 +1,196 @@
+"""The record of one run over one dataset: what was asked, what came, what was published.
+
+Times are aware UTC. Nothing in it is secret or personal: studios are named by our own ids, errors carry no rows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+#: Grows when a reader of older manifests would misunderstand a newer one.
+MANIFEST_VERSION = 1
+
+
+class TaskState(StrEnum):
+    """What became of a task."""
+
+    PUBLISHED = "published"  # its rows are in the sink
+    EMPTY = "empty"  # the API has none; so has the sink
+    FAILED = "failed"  # the sink holds what it held before
+    PENDING = "pending"  # the run was stopped before it was published; what is whole is staged
+
+
+class RunState(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    FAILED = "failed"  # some tasks failed
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """One task.
+
+    Attributes:
+        studio, window_start, window_end: the task; dates as YYYY-MM-DD, the end not included.
+        state: what became of it.
+        rows: rows published; 0 unless published.
+        total: rows as the API counts them; None where it was never told.
+        requests: sent for it, retries included.
+        retries: requests that repeated another.
+        resumed: whether what an earlier run had fetched was used.
+        error: why it failed; None unless failed.
+    """
+
+    studio: str
+    window_start: str
+    window_end: str
+    state: TaskState
+    rows: int = 0
+    total: int | None = None
+    requests: int = 0
+    retries: int = 0
+    resumed: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRecord:
+    """One published object.
+
+    Attributes:
+        key: below the sink's URL.
+        rows: in it, of all tasks, old and new.
+        bytes: its size.
+        sha256: hex.
+        columns: names in order.
+        published_at: when it was put, UTC.
+    """
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    columns: tuple[str, ...]
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over a run."""
+
+    tasks: int = 0
+    published: int = 0
+    empty: int = 0
+    failed: int = 0
+    pending: int = 0
+    settled: int = 0
+    rows: int = 0
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One run over one dataset.
+
+    Attributes:
+        run_id: sortable and unique.
+        dataset: what was exported.
+        grain: id of its grain.
+        state: how it ended.
+        started_at, ended_at: UTC.
+        version: of this program.
+        config: the configuration without secrets.
+        continues: ids of the unfinished runs that it went on with.
+        tasks, objects: in the order of the plan, of the keys.
+        extra_columns: that came without being asked for.
+        totals: sums.
+    """
+
+    run_id: str
+    dataset: str
+    grain: str
+    state: RunState
+    started_at: datetime
+    ended_at: datetime
+    version: str
+    config: Mapping[str, object]
+    continues: tuple[str, ...] = ()
+    tasks: tuple[TaskRecord, ...] = ()
+    objects: tuple[ObjectRecord, ...] = ()
+    extra_columns: tuple[str, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+
+    def to_json(self) -> bytes:
+        """UTF-8, indented for people."""
+        document = {"manifest_version": MANIFEST_VERSION, **asdict(self)}
+        return (json.dumps(document, indent=1, default=_plain, ensure_ascii=False) + "\n").encode()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """What `Manifest.to_json` wrote.
+
+    Raises:
+        ValueError: it is none, or one of a newer version of this program.
+    """
+    try:
+        document = json.loads(data)
+        version = document.pop("manifest_version")
+        if version > MANIFEST_VERSION:
+            raise ValueError(f"manifest version {version} is newer than {MANIFEST_VERSION}; update this program")
+        return Manifest(
+            **{
+                **document,
+                "state": RunState(document["state"]),
+                "started_at": parse_moment(document["started_at"]),
+                "ended_at": parse_moment(document["ended_at"]),
+                "continues": tuple(document["continues"]),
+                "tasks": tuple(TaskRecord(**{**t, "state": TaskState(t["state"])}) for t in document["tasks"]),
+                "objects": tuple(parse_object(o) for o in document["objects"]),
+                "extra_columns": tuple(document["extra_columns"]),
+                "totals": Totals(**document["totals"]),
+            }
+        )
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a manifest: {error}") from error
+
+
+def parse_object(document: Mapping[str, Any]) -> ObjectRecord:
+    """One entry of a manifest's `objects`."""
+    return ObjectRecord(
+        **{
+            **document,
+            "columns": tuple(document["columns"]),
+            "published_at": parse_moment(document["published_at"]),
+        }
+    )
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 time with an offset, in UTC."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def sum_totals(manifests: Sequence[Manifest]) -> Totals:
+    """Over all datasets of one run; they ran side by side, so the seconds are the longest."""
+    total = sum((m.totals for m in manifests), Totals())
+    seconds = max((m.totals.seconds for m in manifests), default=0.0)
+    return Totals(**{**asdict(total), "seconds": seconds})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no place in a manifest")

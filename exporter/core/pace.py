@@ -1,0 +1,200 @@
+"""How fast one credential may be asked: arithmetic only, the time is an argument.
+
+Rules kept here:
+
+- In no sliding minute does the API see more than `limit` requests. When it sees a request is not known, only that it
+  is between sending and answer; so a request counts from the moment it is sent until a minute after it ended. This
+  holds from a cold start and after a pause, whatever the latency.
+- 429 slows the whole credential. It waits as long as the answer says; where that is nothing or no time at all,
+  exponentially longer each time, with full jitter.
+- What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
+  alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
+  the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten.
+- The first request goes alone, so a bad credential costs one request.
+"""
+
+import math
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: Length of the API's window. Source: rate-limits guide, "250 requests per minute".
+WINDOW_S = 60.0
+
+#: Added to the window: clocks of two machines do not tick quite alike.
+SLACK_S = 0.01
+
+#: The first wait after a 429 that names none; the longest wait; the longest time between two tries above the ceiling.
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 60.0
+LONGEST_PROBE_S = 300.0
+
+#: Requests in flight while nothing is known of the latency; more are allowed where the latency needs them.
+FEWEST_IN_FLIGHT = 4
+
+#: In flight at most, as a multiple of what the rate and the latency keep in flight on average.
+HEADROOM = 2.0
+
+#: A share of refused requests below which a refusal, once disproved, is taken for an accident and forgotten.
+SELDOM = 0.1
+
+#: The part of a minute in which what was accepted surely counts, whatever the latency made of the order.
+SURE_SHARE = 0.95
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    ACCEPTED = "accepted"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One request in flight."""
+
+    sent_at: float
+    probe: bool
+
+
+class Pace:
+    """The pace of one credential. All times are seconds on one monotonic clock."""
+
+    def __init__(self, limit: int, *, spread: bool = False, random: Callable[[], float]) -> None:
+        """Nothing sent yet.
+
+        Args:
+            limit: requests in any sliding minute at most.
+            spread: keep an even distance between requests instead of sending as early as allowed.
+            random: uniform in [0, 1).
+        """
+        self._limit = limit
+        self._spread = spread
+        self._random = random
+        self._proven = False
+        self._in_flight = 0
+        self._ended: deque[float] = deque()
+        self._accepted: deque[float] = deque()
+        self._latency_s = 0.0
+        self._last_sent_at = -math.inf
+        self._blocked_until = -math.inf
+        self._throttled_at = -math.inf
+        self._ceiling: int | None = None
+        self._refusals = 0
+        self._refused_share = 0.0
+        self._probe_step_s = 0.0
+        self._probe_at = -math.inf
+        self._probing = False
+
+    @property
+    def limit(self) -> int:
+        """Requests a minute that are assumed to be allowed now."""
+        return self._limit if self._ceiling is None else min(self._limit, self._ceiling)
+
+    def delay_s(self, now: float) -> float:
+        """Seconds until the next request may be sent: 0 means now, infinity means when one in flight has ended."""
+        self._forget(now)
+        if self._in_flight >= self._most_in_flight() or self._probing:
+            return math.inf
+        delay = max(self._blocked_until, self._next_even_moment()) - now
+        if self._in_flight + len(self._ended) >= self._limit:
+            delay = max(delay, self._until_one_expires(self._ended, self._limit, now))
+        if self._above_ceiling():
+            assert self._ceiling is not None
+            if self._in_flight:
+                return math.inf
+            expiry = self._until_one_expires(self._accepted, self._ceiling, now)
+            delay = max(delay, min(expiry, self._probe_at - now))
+        return max(delay, 0.0)
+
+    def start(self, now: float) -> Ticket:
+        """A request is sent; only when `delay_s` said 0."""
+        probe = self._above_ceiling()
+        self._probing = probe
+        self._in_flight += 1
+        self._last_sent_at = now
+        return Ticket(now, probe)
+
+    def finish(self, now: float, ticket: Ticket, outcome: Outcome, retry_after_s: float | None = None) -> None:
+        """A request ended: answered, failed or given up."""
+        self._forget(now)
+        self._in_flight -= 1
+        self._ended.append(now)
+        if ticket.probe:
+            self._probing = False
+        self._refused_share += 0.03 * ((outcome is Outcome.THROTTLED) - self._refused_share)
+        if outcome is Outcome.THROTTLED:
+            self._throttle(now, ticket, retry_after_s)
+        elif outcome is Outcome.ACCEPTED:
+            self._accept(now, ticket)
+
+    def prove(self) -> None:
+        """The API knows the credential: from now on requests need not go alone."""
+        self._proven = True
+
+    def _accept(self, now: float, ticket: Ticket) -> None:
+        latency = now - ticket.sent_at
+        self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
+        self._accepted.append(now)
+        self._refusals = 0
+        if self._ceiling is None:
+            return
+        if ticket.sent_at <= self._throttled_at:
+            # Sent before the refusal and accepted all the same: the ceiling is that much higher.
+            self._ceiling = max(self._ceiling, len(self._accepted))
+        elif ticket.probe and self._surely_accepted(now) > self._ceiling:
+            if self._refused_share < SELDOM:
+                self._ceiling = None
+                self._probe_step_s = 0.0
+                return
+            self._ceiling += 1
+            self._probe_step_s /= 2
+            self._probe_at = now + self._probe_step_s
+        if self._ceiling >= self._limit:
+            self._ceiling = None
+
+    def _throttle(self, now: float, ticket: Ticket, retry_after_s: float | None) -> None:
+        if retry_after_s:
+            self._blocked_until = max(self._blocked_until, now + retry_after_s)
+        if ticket.sent_at <= self._throttled_at:
+            return  # one of the burst that the last refusal ended
+        self._throttled_at = now
+        self._ceiling = min(max(1, len(self._accepted)), self._limit)
+        self._refusals += 1
+        first = self._probe_step_s < FIRST_BACKOFF_S
+        self._probe_step_s = min(max(FIRST_BACKOFF_S, 2 * self._probe_step_s), LONGEST_PROBE_S)
+        named_s = retry_after_s or 0.0
+        self._probe_at = now + (named_s if named_s and first else max(named_s, self._probe_step_s))
+        if not named_s:
+            longest = min(FIRST_BACKOFF_S * 2 ** (self._refusals - 1), LONGEST_BACKOFF_S)
+            self._blocked_until = max(self._blocked_until, now + self._random() * longest)
+
+    def _surely_accepted(self, now: float) -> int:
+        """Requests accepted in a little less than the last minute: surely still counted by the API."""
+        return len(self._accepted) - bisect_left(self._accepted, now - SURE_SHARE * WINDOW_S)
+
+    def _most_in_flight(self) -> int:
+        if not self._proven:
+            return 1
+        return max(FEWEST_IN_FLIGHT, math.ceil(HEADROOM * self.limit / WINDOW_S * self._latency_s))
+
+    def _above_ceiling(self) -> bool:
+        return self._ceiling is not None and self._in_flight + len(self._accepted) >= self._ceiling
+
+    def _until_one_expires(self, ended: deque[float], limit: int, now: float) -> float:
+        """Seconds until fewer than *limit* of *ended* and those in flight count."""
+        index = self._in_flight + len(ended) - limit
+        if index >= len(ended):
+            return math.inf
+        return ended[index] + WINDOW_S + SLACK_S - now
+
+    def _next_even_moment(self) -> float:
+        return self._last_sent_at + WINDOW_S / self.limit if self._spread else -math.inf
+
+    def _forget(self, now: float) -> None:
+        for times in (self._ended, self._accepted):
+            while times and times[0] <= now - WINDOW_S - SLACK_S:
+                times.popleft()
