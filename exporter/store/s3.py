@@ -1,0 +1,222 @@
+"""A bucket's prefix as a sink: AWS S3, or a store that speaks its protocol and honours conditional writes.
+
+Rules kept here: botocore repeats nothing by itself. A read, a list or a delete is repeated a few times when it may
+pass. A put is repeated only when it surely did not land, because a repeated conditional put would meet its own first
+attempt and take it for somebody else's; when it may have landed, the caller is told to look.
+
+boto3 runs in threads. A put is one PutObject of at most 5 GiB. S3's etag follows the bytes, so replacing an object by
+the same bytes keeps it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+import botocore.exceptions as aws
+from botocore.config import Config
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from exporter.errors import ConfigError
+from exporter.store.base import Absent, Condition, ObjectInfo
+from exporter.store.keys import check_key, check_prefix
+from exporter.store.s3_errors import FOREIGN, Verb, explain, may_be_repeated, status_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, PutObjectRequestTypeDef
+
+_T = TypeVar("_T")
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+_ATTEMPTS = 5
+_FIRST_WAIT_S = 0.25
+_LONGEST_WAIT_S = 8.0
+
+
+def open_client(endpoint_url: str = "", *, connections: int = 16) -> "S3Client":
+    """A client with explicit time-outs that repeats nothing; credentials and region as every AWS tool finds them.
+
+    Raises:
+        ConfigError: *endpoint_url* is none, or the AWS profile cannot be used.
+    """
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+        max_pool_connections=connections,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
+    try:
+        return boto3.session.Session().client("s3", endpoint_url=endpoint_url or None, config=config)
+    except ValueError as error:
+        raise ConfigError("sink.endpoint_url is not a URL; write one such as https://host:9000") from error
+    except aws.BotoCoreError as error:
+        raise ConfigError(
+            f"S3 cannot be set up ({type(error).__name__}); check AWS_PROFILE, AWS_REGION and ~/.aws/config"
+        ) from error
+
+
+class S3Store:
+    """Everything below s3://*bucket*/*prefix*.
+
+    Args:
+        bucket: its name.
+        prefix: what the keys are below; empty for the whole bucket. No slash at either end.
+        endpoint_url: of an S3-compatible store; empty for AWS.
+        kms_key_id: every put is encrypted with this key; empty for the bucket's own default.
+        client: made by `open_client`; without one the store makes its own, and closes it.
+        connections: requests at once.
+        sleep: waits that many seconds between attempts.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint_url: str = "",
+        kms_key_id: str = "",
+        client: "S3Client | None" = None,
+        connections: int = 16,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._bucket = bucket
+        self._above = f"{prefix}/" if prefix else ""
+        self._url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._kms_key_id = kms_key_id
+        self._client = client or open_client(endpoint_url, connections=connections)
+        self._owns_client = client is None
+        self._sleep = sleep
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="s3")
+
+    @property
+    def url(self) -> str:
+        """The sink as the user wrote it."""
+        return self._url
+
+    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
+        """The whole object; its checksum is verified where the store kept one."""
+        check_key(key)
+        return await self._ask(key, Verb.READ, partial(self._read, key))
+
+    async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
+        """The last *size_bytes* of the object."""
+        check_key(key)
+        return await self._ask(key, Verb.READ, partial(self._read_tail, key, size_bytes))
+
+    async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
+        """Write the whole object; `ObjectInfo.modified_at` is the time of the store's answer."""
+        check_key(key)
+        return await self._ask(key, Verb.WRITE, partial(self._write, key, data, condition), condition)
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object whose key begins with *prefix*; folder markers of other tools are left out."""
+        check_prefix(prefix)
+        found = await self._ask(prefix, Verb.LIST, partial(self._list, prefix))
+        return sorted(found, key=lambda info: info.key)
+
+    async def delete(self, key: str) -> None:
+        """Remove the object."""
+        check_key(key)
+        await self._ask(
+            key, Verb.DELETE, partial(self._client.delete_object, Bucket=self._bucket, Key=self._above + key)
+        )
+
+    async def close(self) -> None:
+        """Give back threads and connections; a request that is still under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._owns_client:
+            self._client.close()
+
+    async def _ask(self, key: str, verb: Verb, call: Callable[[], _T], condition: Condition = None) -> _T:
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+            retry=retry_if_exception(partial(may_be_repeated, verb=verb)),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._in_thread, call)
+        except FOREIGN as error:
+            attempts = int(retrying.statistics["attempt_number"])
+            where = f"{self._url}/{key}"
+            raise explain(error, where=where, verb=verb, condition=condition, attempts=attempts) from error
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    # What follows runs in a thread.
+
+    def _read(self, key: str) -> tuple[bytes, ObjectInfo]:
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._above + key, ChecksumMode="ENABLED")
+        return _body(key, answer)
+
+    def _read_tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._above + key, Range=f"bytes=-{size_bytes}", ChecksumMode="ENABLED"
+            )
+        except aws.ClientError as error:
+            if status_of(error) != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            # An empty object has no last byte, and no object has a last 0 bytes. Source: RFC 9110, section 14.1.2.
+            data, info = self._read(key)
+            return data[max(0, len(data) - size_bytes) :], info
+        return _body(key, answer)
+
+    def _write(self, key: str, data: bytes, condition: Condition) -> ObjectInfo:
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self._bucket,
+            "Key": self._above + key,
+            "Body": data,
+            "ChecksumAlgorithm": "CRC32",
+        }
+        match condition:
+            case None:
+                pass
+            case Absent():
+                request["IfNoneMatch"] = "*"
+            case etag:
+                request["IfMatch"] = etag
+        if self._kms_key_id:
+            request["ServerSideEncryption"] = "aws:kms"
+            request["SSEKMSKeyId"] = self._kms_key_id
+        answer = self._client.put_object(**request)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        modified_at = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return ObjectInfo(key=key, size=len(data), etag=answer["ETag"], modified_at=modified_at.astimezone(UTC))
+
+    def _list(self, prefix: str) -> tuple[ObjectInfo, ...]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._above + prefix)
+        return tuple(
+            ObjectInfo(
+                key=found["Key"].removeprefix(self._above),
+                size=found["Size"],
+                etag=found["ETag"],
+                modified_at=found["LastModified"].astimezone(UTC),
+            )
+            for page in pages
+            for found in page.get("Contents", ())
+            if not found["Key"].endswith("/")
+        )
+
+
+def _body(key: str, answer: "GetObjectOutputTypeDef") -> tuple[bytes, ObjectInfo]:
+    with closing(answer["Body"]) as body:
+        data = body.read()
+    # "bytes 3-5/6": of a part, the size of the whole comes last.
+    whole = answer.get("ContentRange", "").rpartition("/")[2]
+    return data, ObjectInfo(
+        key=key,
+        size=int(whole) if whole.isdigit() else len(data),
+        etag=answer["ETag"],
+        modified_at=answer["LastModified"].astimezone(UTC),
+    )

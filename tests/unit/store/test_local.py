@@ -1,0 +1,149 @@
+import asyncio
+import errno
+import os
+import resource
+import stat
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import OutcomeUnknownError, PreconditionFailedError, StoreError
+from exporter.store.base import Absent
+from exporter.store.local import LocalStore, explain
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def folders_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir())
+
+
+async def test_the_folder_is_made_by_the_first_put_and_holds_the_objects_alone(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "not" / "yet")
+    assert await store.list("") == []
+    await store.put("a/b/c", b"x")
+    with pytest.raises(PreconditionFailedError):
+        await store.put("a/b/c", b"y", condition=Absent())
+    assert files_below(tmp_path) == ["not/yet/a/b/c"]
+    assert (tmp_path / "not/yet/a/b/c").read_bytes() == b"x"
+
+
+async def test_delete_removes_emptied_folders_but_neither_others_nor_the_sink(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "lake")
+    await store.put("a/b/c/1", b"x")
+    await store.put("a/2", b"x")
+    await store.delete("a/b/c/1")
+    assert folders_below(tmp_path) == ["lake", "lake/a"]
+    await store.delete("a/2")
+    assert folders_below(tmp_path) == ["lake"]
+
+
+async def test_a_put_that_the_system_breaks_off_leaves_the_old_object_and_nothing_else(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, url="./lake")
+    await store.put("a/b", b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StoreError, match=r"^\./lake/a/b: cannot write: File too large \(EFBIG\); raise"):
+            await store.put("a/b", b"new" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_below(tmp_path) == ["a/b"]
+    assert (await store.get("a/b"))[0] == b"old"
+
+
+async def test_where_the_sink_is_a_file_the_message_says_so(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("")
+    store = LocalStore(tmp_path / "lake", url="./lake")
+    with pytest.raises(StoreError, match=r"^\./lake/a: cannot write: Not a directory \(ENOTDIR\); a file lies where"):
+        await store.put("a", b"x")
+
+
+async def test_a_folder_in_an_objects_place_is_not_replaced(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    await store.put("a/b", b"x")
+    with pytest.raises(StoreError, match="EISDIR"):
+        await store.put("a", b"x")
+    assert files_below(tmp_path) == ["a/b"]
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_put_that_is_cancelled_leaves_the_old_object_or_the_new_one_and_nothing_else(
+    tmp_path: Path, turns: int
+) -> None:
+    store = LocalStore(tmp_path)
+    await store.put("a/b", b"old")
+    put = asyncio.create_task(store.put("a/b", b"new" * 50_000))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
+    assert files_below(tmp_path) == ["a/b"]
+    assert (await store.get("a/b"))[0] in (b"old", b"new" * 50_000)
+
+
+async def test_a_cancelled_put_that_failed_too_is_only_cancelled(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    put = asyncio.create_task(LocalStore(tmp_path).put("a/b", b"x"))
+    await asyncio.sleep(0)
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
+
+
+@pytest.mark.parametrize(("code", "known"), [(errno.EINVAL, True), (errno.EIO, False)])
+async def test_an_object_in_a_folder_that_cannot_be_synced_is_unknown_unless_no_folder_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, known: bool
+) -> None:
+    sync = os.fsync
+
+    def sync_files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    store = LocalStore(tmp_path)
+    monkeypatch.setattr(os, "fsync", sync_files_only)
+    if known:
+        await store.put("a", b"x")
+    else:
+        with pytest.raises(OutcomeUnknownError, match=r"written, but it may not survive a power cut.*EIO"):
+            await store.put("a", b"x")
+    assert (await store.get("a"))[0] == b"x"
+
+
+async def test_names_of_unfinished_files_are_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a key"):
+        await LocalStore(tmp_path).put("a/.writing-x", b"x")
+
+
+async def test_replacing_gives_a_new_etag_even_if_the_clock_stands_still(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    await store.put("a", b"x")
+    ahead = 4_000_000_000_000_000_000
+    os.utime(tmp_path / "a", ns=(ahead, ahead))
+    (old,) = await store.list("a")
+    new = await store.put("a", b"y")
+    assert new.etag != old.etag
+    assert (tmp_path / "a").stat().st_mtime_ns == ahead + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EACCES, "let this user"),
+        (errno.EROFS, "choose another sink.url"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOLCK, "use a local disk or S3"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_what_the_system_says_comes_with_a_way_out(code: int, way_out: str) -> None:
+    said = explain(OSError(code, os.strerror(code)))
+    assert said.startswith(f"{os.strerror(code)} ({errno.errorcode[code]}); ")
+    assert way_out in said
