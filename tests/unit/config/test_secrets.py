@@ -1,0 +1,142 @@
+"""Secrets are read from where their references lead, and never shown."""
+
+import json
+import pickle
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from moto import mock_aws
+
+from exporter.config.secrets import Secret, resolve, resolve_all
+from exporter.errors import SecretError
+
+
+def test_a_secret_prints_as_stars():
+    secret = Secret("s3cret")
+    assert f"{secret} {secret!r} {[secret]}" == "*** Secret(***) [Secret(***)]"
+    assert secret.reveal() == "s3cret"
+
+
+def test_a_secret_cannot_be_written_anywhere():
+    for write in (pickle.dumps, json.dumps):
+        with pytest.raises(TypeError):
+            write(Secret("s3cret"))
+
+
+def test_equal_secrets_are_one_key():
+    assert {Secret("a"), Secret("a"), Secret("b")} == {Secret("b"), Secret("a")}
+    assert Secret("a") != "a"
+
+
+def test_env_is_a_variable():
+    assert resolve("env:TOKEN", {"TOKEN": "s3cret"}) == Secret("s3cret")
+
+
+@pytest.mark.parametrize("text", ["s3cret", "s3cret\n", "s3cret\r\n"])
+def test_file_is_its_content_without_the_line_end(tmp_path, text):
+    path = tmp_path / "a token"
+    path.write_bytes(text.encode())
+    assert resolve(f"file:{path}", {}) == Secret("s3cret")
+
+
+def test_ssm_is_a_decrypted_parameter(aws):
+    boto3.client("ssm").put_parameter(Name="/exporter/token", Value="s3cret", Type="SecureString")
+    assert resolve("ssm:/exporter/token", {}) == Secret("s3cret")
+
+
+def test_secretsmanager_is_a_string_or_a_value_of_a_json_object(aws):
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name="plain", SecretString="s3cret")
+    client.create_secret(Name="object", SecretString='{"a": "of a", "b": "b-s3cret"}')
+    assert resolve("secretsmanager:plain", {}) == Secret("s3cret")
+    assert resolve("secretsmanager:object#b", {}) == Secret("b-s3cret")
+
+
+def test_an_arn_is_asked_for_in_its_own_region(aws):
+    there = boto3.client("secretsmanager", region_name="eu-west-1")
+    arn = there.create_secret(Name="far", SecretString="s3cret")["ARN"]
+    assert resolve(f"secretsmanager:{arn}", {}) == Secret("s3cret")
+
+
+def test_what_references_share_is_fetched_once(aws, monkeypatch):
+    boto3.client("secretsmanager").create_secret(Name="all", SecretString='{"a": "1", "b": "2"}')
+    calls = []
+    ask = BaseClient._make_api_call
+
+    def counted(client, operation, arguments):
+        calls.append(operation)
+        return ask(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    references = {"studios[0].token": "secretsmanager:all#a", "studios[1].token": "secretsmanager:all#b"}
+    references |= {f"studios[{n}].token": "secretsmanager:all#a" for n in range(2, 9)}
+    secrets = resolve_all(references, {})
+    assert secrets == {"secretsmanager:all#a": Secret("1"), "secretsmanager:all#b": Secret("2")}
+    assert calls == ["GetSecretValue"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "fault"),
+    [
+        ("env:UNSET", "env:UNSET is not set"),
+        ("env:EMPTY", "env:EMPTY is empty"),
+        ("env:UMLAUT", "env:UMLAUT holds characters other than ASCII"),
+        (
+            "env:PREFIXED",
+            "env:PREFIXED holds spaces or control characters; give the bare secret, without a word before it",
+        ),
+        ("env:LINES", "env:LINES holds spaces or control characters; give the bare secret, without a word before it"),
+        ("file:/nowhere/s", "file:/nowhere/s cannot be read (No such file or directory)"),
+        ("file:/", "file:/ cannot be read (Is a directory)"),
+        ("file:/dev/null", "file:/dev/null is empty"),
+        ("file:/dev/zero", "file:/dev/zero is larger than 64 KiB"),
+        ("ssm:/nothing", "ssm:/nothing cannot be read: AWS answered ParameterNotFound"),
+        ("secretsmanager:nothing", "secretsmanager:nothing cannot be read: AWS answered ResourceNotFoundException"),
+        ("secretsmanager:bytes", "secretsmanager:bytes is binary instead of a string"),
+        ("secretsmanager:plain#key", "secretsmanager:plain#key is no JSON object with this key"),
+        ("secretsmanager:list#key", "secretsmanager:list#key is no JSON object with this key"),
+        ("secretsmanager:object#key", "secretsmanager:object#key is no JSON object with this key"),
+        (
+            "secretsmanager:object#number",
+            "secretsmanager:object#number has something else than a string under this key",
+        ),
+        ("vault:x", "is no reference; write env:NAME, file:PATH, ssm:/path or secretsmanager:name#key"),
+        ("s3cret", "is no reference; write env:NAME, file:PATH, ssm:/path or secretsmanager:name#key"),
+    ],
+)
+def test_what_leads_nowhere_names_key_and_reference_but_no_value(aws, reference, fault):
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name="bytes", SecretBinary=b"s3cret")
+    client.create_secret(Name="plain", SecretString="s3cret")
+    client.create_secret(Name="list", SecretString='["s3cret"]')
+    client.create_secret(Name="object", SecretString='{"a": "s3cret", "number": 5}')
+    environ = {"EMPTY": "", "UMLAUT": "s3crét", "PREFIXED": "Bearer s3cret", "LINES": "s3\ncret"}
+    with pytest.raises(SecretError) as caught:
+        resolve_all({"studios[0].token of harbour-yoga": reference}, environ)
+    assert str(caught.value) == f"studios[0].token of harbour-yoga: {fault}"
+
+
+def test_a_file_of_other_characters_is_refused_without_showing_them(tmp_path):
+    path = tmp_path / "token"
+    path.write_bytes("s3crét".encode())
+    with pytest.raises(SecretError, match=r"holds characters other than ASCII\Z") as caught:
+        resolve(f"file:{path}", {})
+    assert caught.value.__cause__ is None or "s3cr" not in repr(caught.value.__cause__)
+
+
+def test_aws_without_a_region_is_one_line(monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with mock_aws(), pytest.raises(SecretError, match=r"ssm:/x cannot be read: You must specify a region\.\Z"):
+        resolve("ssm:/x", {})
+
+
+def test_every_reference_that_leads_nowhere_is_told_at_once():
+    references = {"studios[0].token": "env:A", "studios[1].token": "env:B", "studios[2].token": "env:A"}
+    with pytest.raises(SecretError) as caught:
+        resolve_all(references, {})
+    assert str(caught.value).splitlines() == [
+        "studios[0].token, studios[2].token: env:A is not set",
+        "studios[1].token: env:B is not set",
+    ]
