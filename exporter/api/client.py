@@ -1,0 +1,343 @@
+"""The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py`.
+
+Rules kept here: one turn at the gate is one request on the wire; redirects are not followed, so the credential stays
+with the host it was given for; a body is unpacked as it comes and never beyond its limit; foreign exceptions end here.
+"""
+
+import asyncio
+import errno
+import ssl
+import urllib.request
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import SimpleNamespace
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from exporter.api.answers import RawAnswer, parse_answer
+from exporter.api.protocol import ApiOptions, build_headers, build_url
+from exporter.api.retry import RetryPolicy
+from exporter.core.answer import Page, PageRequest
+from exporter.core.studio import CredentialKey
+from exporter.errors import RateLimitedError, RejectedError, UnavailableError
+
+_CHUNK_BYTES = 64 * 1024
+
+#: How long a looked-up address is used.
+_DNS_CACHE_S = 300
+
+#: zlib's word for a gzip header and trailer around the data.
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
+
+#: Under which name aiohttp carries what an attempt does while it waits for a connection.
+_ON_QUEUE = "on_queue"
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    OK = "ok"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+
+
+class Gate(Protocol):
+    """Who lets requests of a credential through, in its pace."""
+
+    def turn(self, credential: CredentialKey) -> AbstractAsyncContextManager[None]:
+        """One request's time on the wire; the error that leaves the block tells the gate how it went."""
+        ...
+
+
+#: Told of each attempt that had its turn: what was asked, which attempt, how it ended, bytes of body that came.
+OnAttempt = Callable[[PageRequest, int, Outcome, int], None]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _tell_nobody(_request: PageRequest, _attempt: int, _outcome: Outcome, _size_bytes: int) -> None:
+    pass
+
+
+class ReportClient:
+    """A `ReportSource` that asks over the network.
+
+    Args:
+        session: from `open_session`; stays the caller's.
+        options: how the API is spoken to.
+        tokens: gives each credential's token, anew for each attempt.
+        gate: paces the credentials.
+        retry: how long to insist; by default `options.max_attempts` in real time.
+        now: aware; stamps the pages.
+        on_attempt: must not block or raise.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        options: ApiOptions,
+        tokens: Mapping[CredentialKey, Callable[[], str]],
+        gate: Gate,
+        *,
+        retry: RetryPolicy | None = None,
+        now: Callable[[], datetime] = _utc_now,
+        on_attempt: OnAttempt = _tell_nobody,
+    ) -> None:
+        self._session = session
+        self._options = options
+        self._tokens = tokens
+        self._gate = gate
+        self._retry = retry or RetryPolicy(max_attempts=options.max_attempts)
+        self._now = now
+        self._on_attempt = on_attempt
+
+    async def fetch(self, request: PageRequest) -> Page:
+        """One page; see `ReportSource`. `DataError` where a report came in another shape than documented."""
+        url = URL(build_url(request, self._options), encoded=True)
+
+        async def attempt(number: int) -> Page:
+            async with self._gate.turn(request.studio.credential):
+                return await self._attempt(request, url, number)
+
+        return await self._retry.run(str(request), attempt)
+
+    async def _attempt(self, request: PageRequest, url: URL, number: int) -> Page:
+        token = self._tokens[request.studio.credential]()
+        headers = build_headers(request, self._options, token)
+        body = _Body(self._options.max_body_bytes)
+        outcome = Outcome.FAILED
+        try:
+            answer = await self._ask(request, url, headers, body)
+            page = parse_answer(request, answer, self._options, secret=token)
+            outcome = Outcome.OK
+            return page
+        except RateLimitedError:
+            outcome = Outcome.THROTTLED
+            raise
+        finally:
+            self._on_attempt(request, number, outcome, body.size_bytes)
+
+    async def _ask(self, request: PageRequest, url: URL, headers: Mapping[str, str], body: "_Body") -> RawAnswer:
+        """One exchange, within the time limit."""
+        seconds = self._options.timeout_s
+
+        def on_queue(*, queued: bool) -> None:
+            limit.reschedule(None if queued else asyncio.get_running_loop().time() + seconds)
+
+        try:
+            async with (
+                asyncio.timeout(seconds) as limit,
+                self._session.get(
+                    url, headers=headers, allow_redirects=False, trace_request_ctx={_ON_QUEUE: on_queue}
+                ) as response,
+            ):
+                whole = await _receive(response, body)
+                return RawAnswer(
+                    status=response.status,
+                    headers=response.headers,
+                    body=whole,
+                    received_at=self._now(),
+                    size_bytes=body.size_bytes,
+                )
+        except _TooLargeError as error:
+            raise RejectedError(
+                f"{request}: the answer is larger than {self._options.max_body_bytes} bytes; lower api.page_size"
+            ) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", "") or "not valid"
+            raise RejectedError(
+                f"{request}: the TLS certificate of {error.host} was refused ({reason}); check api.base_url and the "
+                "certificate authorities that this machine trusts"
+            ) from error
+        except _BREAKS as error:
+            raise _translate(request, error, seconds) from error
+
+
+class _TooLargeError(Exception):
+    """More bytes than allowed."""
+
+
+#: What an exchange ends in when the network or the body's packing fails.
+_BREAKS = (aiohttp.ClientError, OSError, zlib.error, EOFError)
+
+
+async def _receive(response: aiohttp.ClientResponse, body: "_Body") -> bytes:
+    """The whole body; nothing where an error's body is broken, since the status alone says what to do."""
+    try:
+        body.begin(response.headers.get("Content-Encoding", ""))
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            body.feed(chunk)
+        return body.end()
+    except (_TooLargeError, *_BREAKS):
+        if response.ok:
+            raise
+        return b""
+
+
+class _Body:
+    """The bytes of one answer, unpacked as they come.
+
+    The session leaves them packed, because only here is the limit kept at every step: a few packed kilobytes can
+    stand for gigabytes.
+
+    Attributes:
+        size_bytes: what came over the network so far.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.size_bytes = 0
+        self._max_bytes = max_bytes
+        self._unpacked = bytearray()
+        self._gzip = False
+        self._member: zlib._Decompress | None = None
+
+    def begin(self, encoding: str) -> None:
+        """How the bytes are packed: the value of Content-Encoding."""
+        match encoding.strip().lower():
+            case "" | "identity":
+                self._gzip = False
+            case "gzip" | "x-gzip":
+                self._gzip = True
+            case _:
+                raise zlib.error("an encoding that was not asked for")
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes from the network.
+
+        Raises:
+            _TooLargeError: beyond the limit.
+            zlib.error: not what `begin` was told.
+        """
+        self.size_bytes += len(chunk)
+        if not self._gzip:
+            self._take(chunk)
+        while self._gzip and chunk:
+            if self._member is None:
+                self._member = zlib.decompressobj(_GZIP_WBITS)
+            # One byte beyond the limit is enough to know, and never 0, which would mean no limit.
+            self._take(self._member.decompress(chunk, self._max_bytes - len(self._unpacked) + 1))
+            chunk = self._member.unconsumed_tail or self._member.unused_data
+            if self._member.eof:
+                self._member = None
+
+    def _take(self, data: bytes) -> None:
+        self._unpacked += data
+        if len(self._unpacked) > self._max_bytes:
+            raise _TooLargeError
+
+    def end(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            EOFError: the packed bytes stop in the middle.
+        """
+        if self._member is not None:
+            raise EOFError
+        return bytes(self._unpacked)
+
+
+def _translate(request: PageRequest, error: Exception, timeout_s: float) -> UnavailableError:
+    """A failure of the network that may pass; foreign texts are left out, since an address in them may hold secrets."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            what = f"no address for the host {error.host} (DNS); check api.base_url and the network"
+        case aiohttp.ClientProxyConnectionError():
+            what = f"no connection to the proxy ({_errno(error)}); check HTTPS_PROXY"
+        case aiohttp.ClientHttpProxyError():
+            what = f"a refusal by the proxy ({error.status}); check HTTPS_PROXY"
+        case ssl.SSLError() | aiohttp.ClientSSLError():
+            what = "no TLS connection"
+        case aiohttp.ClientConnectorError():
+            what = f"no connection to {error.host}:{error.port} ({_errno(error)})"
+        case TimeoutError():
+            what = f"no whole answer within {timeout_s:g} s"
+        case aiohttp.ClientPayloadError() | EOFError():
+            what = "an answer that was cut off"
+        case zlib.error():
+            what = "an answer with damaged compression"
+        case aiohttp.ServerDisconnectedError() | _LostError() | OSError():
+            what = f"a lost connection ({_errno(error)})"
+        case _:
+            what = f"no HTTP answer ({type(error).__name__})"
+    return UnavailableError(f"{request}: {what}")
+
+
+def _errno(error: BaseException) -> str:
+    """The system's name for what went wrong, as ECONNREFUSED."""
+    cause = error.__cause__ if isinstance(error, _LostError) and error.__cause__ else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    return errno.errorcode.get(number or 0, "closed by the server")
+
+
+class _LostError(aiohttp.ClientConnectionError):
+    """A connection broke before the answer began."""
+
+
+async def _ask_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request a second time, past the gate, where a kept connection was lost.
+
+    Source: test_a_lost_connection_costs_one_request_a_turn; aiohttp repeats after exactly these two errors.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _LostError from error
+
+
+async def _queued(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    _tell(context, queued=True)
+
+
+async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    _tell(context, queued=False)
+
+
+def _tell(context: SimpleNamespace, *, queued: bool) -> None:
+    """Pass it on to the attempt, where the request is one of ours."""
+    if attempt := context.trace_request_ctx:
+        attempt[_ON_QUEUE](queued=queued)
+
+
+@asynccontextmanager
+async def open_session(options: ApiOptions, max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """The session that a `ReportClient` needs, closed at the end.
+
+    It keeps no cookies and reads no netrc file. A proxy is taken from the environment (HTTPS_PROXY, HTTP_PROXY,
+    NO_PROXY), but never for a loopback address. A request that waits for one of *max_connections* spends none of its
+    time limit.
+    """
+    waiting = aiohttp.TraceConfig()
+    waiting.on_connection_queued_start.append(_queued)
+    waiting.on_connection_queued_end.append(_connected)
+    proxy = _proxy(URL(options.base_url))
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_connections, limit_per_host=0, ttl_dns_cache=_DNS_CACHE_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(),
+        auto_decompress=False,
+        middlewares=(_ask_once,),
+        trace_configs=[waiting],
+        proxy=proxy.with_user(None) if proxy else None,
+        proxy_auth=aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy and proxy.user else None,
+    ) as session:
+        yield session
+
+
+def _proxy(base_url: URL) -> URL | None:
+    """The proxy that the environment names for this address."""
+    host = base_url.host or ""
+    address = urllib.request.getproxies().get(base_url.scheme)
+    if not address or host in _LOOPBACK or urllib.request.proxy_bypass(host):
+        return None
+    return URL(address if "//" in address else f"http://{address}")

@@ -1,0 +1,196 @@
+"""Who may send the next request: the one gate that every request passes.
+
+A credential has a lane with a pace of its own (`core.pace`); the lanes take turns, so that none holds up another: a
+lane gets its share of the connections, however slow its answers are. Within a lane, pages of open windows go before
+new windows, so that few windows are open at a time. Refused credentials close their lane at once.
+"""
+
+import asyncio
+import math
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from exporter.core.pace import Outcome, Pace, Ticket
+from exporter.core.studio import CredentialKey
+from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError
+
+_Waiter = asyncio.Future[Ticket]
+
+
+@dataclass(slots=True)
+class _Lane:
+    pace: Pace
+    pages: deque[_Waiter] = field(default_factory=deque)
+    openings: deque[_Waiter] = field(default_factory=deque)
+    reserved: deque[Ticket] = field(default_factory=deque)
+    in_flight: int = 0
+    timer: asyncio.TimerHandle | None = None
+    refused: CredentialError | None = None
+
+    def next_waiter(self) -> _Waiter | None:
+        for queue in (self.pages, self.openings):
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue:
+                return queue[0]
+        return None
+
+    @property
+    def active(self) -> bool:
+        return bool(self.in_flight or self.pages or self.openings)
+
+
+class Gate:
+    """Lets requests through, each credential at its pace, all within the connections there are."""
+
+    def __init__(
+        self, *, make_pace: Callable[[CredentialKey], Pace], max_connections: int, clock: Callable[[], float]
+    ) -> None:
+        """All lanes closed until asked for.
+
+        Args:
+            make_pace: the pace of a credential seen for the first time.
+            max_connections: requests in flight at most, over all lanes.
+            clock: monotonic seconds; the running loop's own time, since its timers wake the lanes.
+        """
+        self._make_pace = make_pace
+        self._max = max_connections
+        self._clock = clock
+        self._lanes: dict[CredentialKey, _Lane] = {}
+        self._runnable: OrderedDict[CredentialKey, _Lane] = OrderedDict()
+        self._active: set[CredentialKey] = set()
+        self._in_flight = 0
+
+    @asynccontextmanager
+    async def turn(self, credential: CredentialKey) -> AsyncIterator[None]:
+        """Send one request inside the block; how the block ends tells how the request did.
+
+        Raises:
+            CredentialError: the credential was refused before.
+        """
+        lane = self._lane(credential)
+        if lane.refused:
+            self.unused(credential)
+            raise _again(lane.refused)
+        ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages)
+        outcome, retry_after_s = Outcome.FAILED, None
+        try:
+            yield
+            outcome = Outcome.ACCEPTED
+        except RateLimitedError as error:
+            outcome, retry_after_s = Outcome.THROTTLED, error.retry_after_s
+            raise
+        except CredentialError as error:
+            outcome = Outcome.ACCEPTED
+            self._refuse(lane, error)
+            raise
+        except (RejectedError, StudioError) as error:
+            if error.status is not None:
+                outcome = Outcome.ACCEPTED
+                lane.pace.prove()
+            raise
+        else:
+            lane.pace.prove()
+        finally:
+            self._release(credential, lane, ticket, outcome, retry_after_s)
+
+    async def opening(self, credential: CredentialKey) -> None:
+        """Wait until nothing of this credential waits and a request could be sent; the next `turn` is granted it.
+
+        Raises:
+            CredentialError: the credential was refused.
+        """
+        lane = self._lane(credential)
+        lane.reserved.append(await self._wait(credential, lane, lane.openings))
+
+    def unused(self, credential: CredentialKey) -> None:
+        """Give back what `opening` reserved, where nothing was to be sent after all."""
+        lane = self._lane(credential)
+        if lane.reserved:
+            self._release(credential, lane, lane.reserved.popleft(), Outcome.FAILED, None)
+
+    def refused(self, credential: CredentialKey) -> CredentialError | None:
+        """Why the lane was closed, if it was."""
+        return self._lane(credential).refused
+
+    def limit(self, credential: CredentialKey) -> int:
+        """Requests a minute that are assumed to be allowed now."""
+        return self._lane(credential).pace.limit
+
+    def _lane(self, credential: CredentialKey) -> _Lane:
+        lane = self._lanes.get(credential)
+        if lane is None:
+            lane = self._lanes[credential] = _Lane(self._make_pace(credential))
+        return lane
+
+    async def _wait(self, credential: CredentialKey, lane: _Lane, queue: deque[_Waiter]) -> Ticket:
+        if lane.refused:
+            raise _again(lane.refused)
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        queue.append(waiter)
+        self._active.add(credential)
+        self._runnable[credential] = lane
+        self._pump()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._release(credential, lane, waiter.result(), Outcome.FAILED, None)
+            raise
+
+    def _pump(self) -> None:
+        """Grant turns, one lane after the other, until nobody can be let through."""
+        now = self._clock()
+        share = math.ceil(self._max / max(1, len(self._active)))
+        while self._runnable and self._in_flight < self._max:
+            credential, lane = self._runnable.popitem(last=False)
+            waiter = lane.next_waiter()
+            if waiter is None or lane.in_flight >= share:
+                continue
+            delay = lane.pace.delay_s(now)
+            if delay > 0:
+                if delay < math.inf and lane.timer is None:
+                    lane.timer = asyncio.get_running_loop().call_later(delay, self._wake, credential, lane)
+                continue
+            (lane.pages if lane.pages and lane.pages[0] is waiter else lane.openings).popleft()
+            lane.in_flight += 1
+            self._in_flight += 1
+            waiter.set_result(lane.pace.start(now))
+            self._runnable[credential] = lane
+
+    def _wake(self, credential: CredentialKey, lane: _Lane) -> None:
+        lane.timer = None
+        self._runnable[credential] = lane
+        self._pump()
+
+    def _release(
+        self, credential: CredentialKey, lane: _Lane, ticket: Ticket, outcome: Outcome, retry_after_s: float | None
+    ) -> None:
+        lane.pace.finish(self._clock(), ticket, outcome, retry_after_s)
+        lane.in_flight -= 1
+        self._in_flight -= 1
+        if lane.timer is not None:
+            # What it waits for may have come nearer.
+            lane.timer.cancel()
+            lane.timer = None
+        self._runnable[credential] = lane
+        if not lane.active:
+            self._active.discard(credential)
+            # The others' share has grown.
+            self._runnable.update((key, self._lanes[key]) for key in self._active)
+        self._pump()
+
+    def _refuse(self, lane: _Lane, error: CredentialError) -> None:
+        lane.refused = error
+        for waiter in (*lane.pages, *lane.openings):
+            if not waiter.done():
+                waiter.set_exception(_again(error))
+        lane.pages.clear()
+        lane.openings.clear()
+
+
+def _again(error: SourceError) -> CredentialError:
+    """The same refusal for another task; an exception that is raised twice would chain to itself."""
+    return CredentialError(str(error), status=error.status)
