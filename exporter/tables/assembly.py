@@ -1,0 +1,105 @@
+"""Puts the pages of one fetch together and holds them against each other.
+
+Rules kept here: every page tells the same total; every page but the last is full; the rows add up to the total; no
+group key stands twice. A report that breaks one changed while it was paged, and is fetched again as a whole.
+"""
+
+import pyarrow as pa
+
+from exporter.core.plan import Task
+from exporter.core.report import Pivot
+from exporter.core.staged import StagedPage
+from exporter.errors import ChangedError
+from exporter.tables.schema import PERIOD_KEY
+from exporter.tables.uniqueness import repeated_keys
+
+
+class Assembly:
+    """The pages of one fetch so far."""
+
+    def __init__(self, task: Task, fetch_id: str, limit: int) -> None:
+        """No page yet.
+
+        Args:
+            task: what is fetched.
+            fetch_id: tells this fetch from others of the same task.
+            limit: rows asked for in a page.
+        """
+        self.task = task
+        self.fetch_id = fetch_id
+        self.limit = limit
+        self.total: int | None = None
+        self.resumed = False
+        self._tables: dict[int, pa.Table] = {}
+        self._api_rows: dict[int, int] = {}
+
+    @property
+    def offsets(self) -> frozenset[int]:
+        """Offsets of the pages that are in."""
+        return frozenset(self._tables)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Offsets of the pages that are still to come, in order; the next one alone while the total is unknown."""
+        if self.total is None:
+            return (len(self._tables) * self.limit,)
+        return tuple(o for o in range(0, max(self.total, 1), self.limit) if o not in self._tables)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every page is in."""
+        return self.total is not None and not self.missing
+
+    @property
+    def rows(self) -> int:
+        """Rows so far, as they will be written."""
+        return sum(table.num_rows for table in self._tables.values())
+
+    def add(self, page: StagedPage, table: pa.Table) -> None:
+        """Take a page in.
+
+        Raises:
+            ChangedError: it does not agree with the pages before it.
+        """
+        where = f"{self.task} page {page.offset // self.limit + 1}"
+        if page.api_rows > self.limit:
+            raise ChangedError(f"{where}: {page.api_rows} rows came, {self.limit} were asked for")
+        told = page.total
+        if told is None and self.total is None and page.api_rows < self.limit:
+            told = page.offset + page.api_rows  # a short page is the last one
+        if told is not None:
+            if self.total is not None and told != self.total:
+                raise ChangedError(f"{where}: the API counts {told} rows, on another page it was {self.total}")
+            if self.total is None and any(n != self.limit for n in self._api_rows.values()):
+                raise ChangedError(f"{where}: the API counts {told} rows, but a page before it was not full")
+            self.total = told
+        if self.total is not None:
+            expected = min(self.limit, max(0, self.total - page.offset))
+            if page.api_rows != expected:
+                raise ChangedError(
+                    f"{where}: {page.api_rows} rows came instead of {expected} (the API counts {self.total} in all)"
+                )
+        self._tables[page.offset] = table
+        self._api_rows[page.offset] = page.api_rows
+
+    def check(self) -> pa.Table:
+        """Hold the whole fetch against the rules.
+
+        Returns:
+            All its rows, in the order of the pages.
+
+        Raises:
+            ChangedError: a group key stands twice.
+        """
+        table = pa.concat_tables([t for _, t in sorted(self._tables.items())], promote_options="default")
+        dataset = self.task.dataset
+        asked = {column.name for column in dataset.columns}
+        names = [column.name for column in dataset.key_columns if column.name in table.column_names]
+        if not dataset.spec.row_key:
+            names += [n for n in table.column_names if n not in asked and not n.startswith("period_")]
+        if dataset.pivot is not Pivot.ALL:
+            names.append(PERIOD_KEY)
+        repeated = repeated_keys(table, names) if names else max(0, table.num_rows - 1)
+        if repeated:
+            raise ChangedError(f"{self.task}: {repeated} of {table.num_rows} rows repeat the group of another row")
+        return table

@@ -1,0 +1,136 @@
+"""CSV rows -> Arrow columns.
+
+A field without quotes and without content is null; quoted it is the empty string, unless the writer quotes
+everything: then that too is null. Such a writer is known by a first line with quotes around every name, also around
+those that need none. In a column of numbers both kinds of empty field are null.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from exporter.core.answer import Page
+from exporter.core.report import ColumnType
+from exporter.errors import DataError
+from exporter.tables.json_pages import Columns
+from exporter.tables.layout import Layout, Leaf
+from exporter.tables.values import Misfit, Value, fit
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A body, cut behind its first line."""
+
+    names: tuple[str, ...]
+    quotes_all: bool
+    rows: str
+
+
+def csv_header(page: Page) -> tuple[str, ...]:
+    """The names in the first line of *page*; none where the body is empty.
+
+    Raises:
+        DataError: the body is no UTF-8 or its first line no CSV.
+    """
+    return _split(page).names
+
+
+def read_csv(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> Columns:
+    """The rows of *pages*, which have one layout.
+
+    Args:
+        pages: their first lines are equal, or missing where there are no rows.
+        keys: the leaf key of each field of a row.
+        layout: it has a leaf for each of *keys*; leaves without a field are null.
+
+    Raises:
+        DataError: a row has more or fewer fields, or a field does not fit its column.
+    """
+    leaves = {leaf.key: leaf for leaf in layout.leaves}
+    columns: dict[str, list[Value]] = {key: [] for key in leaves}
+    page_rows = []
+    for page in pages:
+        fields = _fields(page, len(keys))
+        rows = len(fields[0]) if fields else 0
+        by_key = dict(zip(keys, fields, strict=True)) if fields else {}
+        for key, leaf in leaves.items():
+            columns[key] += _fit_all(page, leaf, by_key[key]) if key in by_key else [None] * rows
+        page_rows.append(rows)
+    arrays = {key: pa.array(columns[key], leaf.arrow_type) for key, leaf in leaves.items()}
+    return Columns(leaves=layout.leaves, arrays=arrays, page_rows=tuple(page_rows))
+
+
+def _split(page: Page) -> _Text:
+    try:
+        text = page.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Without its cause, which carries the whole body.
+        raise DataError(f"{page.request}: the CSV is no valid UTF-8; the task is left as it was") from None
+    stream = io.StringIO(text, newline="")
+    try:
+        names = next(csv.reader(stream, strict=True), [])
+    except csv.Error as error:
+        raise DataError(f"{page.request}: the first line is no CSV; the task is left as it was") from error
+    rows = stream.read()
+    if rows and not names:
+        raise DataError(f"{page.request}: the first line of the CSV is blank, so its columns are unknown")
+    first = text[: len(text) - len(rows)].rstrip("\r\n")
+    quoted = ",".join('"{}"'.format(name.replace('"', '""')) for name in names)
+    return _Text(tuple(names), first == quoted and not all(_NEEDS_QUOTES.search(name) for name in names), rows)
+
+
+def _fields(page: Page, width: int) -> list[list[str | None]]:
+    """The text of each field, by column; no columns where there are no rows."""
+    text = _split(page)
+    # A blank line is a null row where rows have one field; elsewhere it is no row.
+    if not (text.rows if width == 1 else text.rows.strip("\r\n")):
+        return []
+    if text.rows.count('"') % 2:
+        # The parser would take the rest of the body for the last field.
+        raise DataError(f"{page.request}: a quote is never closed, so the CSV is cut off; fetch the page again")
+    body = text.rows.encode()
+    misfits: list[tuple[int, int]] = []
+
+    def keep_in_mind(row: pacsv.InvalidRow) -> str:
+        misfits.append((row.number, row.actual_columns))
+        return "skip"
+
+    names = [str(number) for number in range(width)]
+    table = pacsv.read_csv(
+        pa.BufferReader(body),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
+        parse_options=pacsv.ParseOptions(
+            newlines_in_values=True, ignore_empty_lines=width > 1, invalid_row_handler=keep_in_mind
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+            quoted_strings_can_be_null=text.quotes_all,
+        ),
+    )
+    for number, seen in misfits:
+        raise DataError(
+            f"{page.request} row {number}: has {seen} fields instead of {width}; the task is left as it was"
+        )
+    return [column.to_pylist() for column in table.columns]
+
+
+def _fit_all(page: Page, leaf: Leaf, fields: Sequence[str | None]) -> list[Value]:
+    empty_is_null = leaf.type not in {ColumnType.STRING, None}
+    values: list[Value] = []
+    for field in fields:
+        try:
+            values.append(None if empty_is_null and field == "" else fit(field, leaf.type))
+        except Misfit as error:
+            raise DataError(
+                f"{page.request} row {len(values) + 1}: column {leaf.name} {error}; the task is left as it was"
+            ) from None
+    return values

@@ -1,0 +1,119 @@
+"""Some tasks' rows of one partition swapped for new ones.
+
+Rules kept here: rows of tasks that are not named stay as they are; replacing twice is replacing once; replacements of
+different tasks give the same table in either order; the result's order depends on nothing but its rows.
+"""
+
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+
+from exporter.core.report import Dataset
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.errors import DataError
+from exporter.tables.schema import LEADING, STUDIO_ID, TRAILING, WINDOW_END, WINDOW_START, written_fields
+
+#: What tells the rows of one task from those of another.
+_TASK = (STUDIO_ID, WINDOW_START, WINDOW_END)
+
+
+def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset) -> pa.Table:
+    """Swap the rows of *tasks* in one partition.
+
+    Args:
+        old: the partition as published; 0 rows if it is new.
+        new: the rows of exactly *tasks*; 0 rows where every task came back empty.
+        tasks: what was fetched whole. Published windows that one of them covers go with it; all others stay. Windows of
+            one studio do not overlap.
+        dataset: whose columns these are; it orders them.
+
+    Returns:
+        Every column of *old* and *new*: the leading ones, the dataset's in its order, others by name, the trailing
+        ones; null where a row's side did not have it. Sorted, ascending and nulls last, strings by code point: by
+        studio and window, by what the rows are grouped by, and lastly by measures, run and time, so that even rows that
+        are alike once a column was dropped have one order.
+
+    Raises:
+        DataError: *new* holds a row of none of *tasks*; a published window overlaps a task that does not cover it; a
+            column's type is not the published one.
+    """
+    _check_belongs(new, tasks)
+    schema = _union(old.schema, new.schema, dataset)
+    kept = _without(old, _covered(old, tasks))
+    both = pa.concat_tables([kept, new], promote_options="default").select(schema.names)
+    table = pa.Table.from_arrays(both.columns, schema=schema)
+    return table.sort_by([(name, "ascending") for name in _sort_names(schema.names, dataset)])
+
+
+def _windows_in(table: pa.Table) -> list[tuple[StudioId, Window]]:
+    """The distinct tasks that the rows belong to, sorted."""
+    distinct = table.select(_TASK).group_by(_TASK).aggregate([])
+    columns = (distinct[name].to_pylist() for name in _TASK)
+    return sorted((StudioId(studio), Window(start, end)) for studio, start, end in zip(*columns, strict=True))
+
+
+def _check_belongs(new: pa.Table, tasks: Sequence[tuple[StudioId, Window]]) -> None:
+    strangers = sorted(set(_windows_in(new)).difference(tasks))
+    if strangers:
+        studio, window = strangers[0]
+        raise DataError(f"{studio} {window}: rows came for a window that is none of the {len(tasks)} fetched")
+
+
+def _covered(old: pa.Table, tasks: Sequence[tuple[StudioId, Window]]) -> list[tuple[StudioId, Window]]:
+    """The published windows that *tasks* replace."""
+    by_studio: dict[StudioId, list[Window]] = {}
+    for studio, window in tasks:
+        by_studio.setdefault(studio, []).append(window)
+    covered = []
+    for studio, published in _windows_in(old):
+        for window in by_studio.get(studio, ()):
+            if window.covers(published):
+                covered.append((studio, published))
+            elif window.overlaps(published):
+                raise DataError(
+                    f"{studio} {window}: overlaps the published window {published} without covering it;"
+                    " export into another dataset, or rewrite this one with --rewrite"
+                )
+    return covered
+
+
+def _without(table: pa.Table, windows: Sequence[tuple[StudioId, Window]]) -> pa.Table:
+    """The rows of all other windows, in no particular order."""
+    if not windows:
+        return table
+    dropped = pa.table(
+        [[studio for studio, _ in windows], [w.start for _, w in windows], [w.end for _, w in windows]],
+        schema=pa.schema([table.schema.field(name) for name in _TASK]),
+    )
+    return table.join(dropped, keys=list(_TASK), join_type="left anti")
+
+
+def _union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
+    """The columns of both; one that either side lacks may be null."""
+    fields: dict[str, pa.Field] = {}
+    for field in (*old, *new):
+        known = fields.get(field.name, field)
+        if known.type != field.type:
+            raise DataError(
+                f"column {field.name} is {field.type} in the new rows instead of {known.type} as published;"
+                " export into another dataset, or rewrite this one with --rewrite"
+            )
+        shared = field.name in old.names and field.name in new.names
+        fields[field.name] = field.with_nullable(known.nullable or field.nullable or not shared)
+    return pa.schema([fields[name] for name in _column_names(fields, dataset)])
+
+
+def _column_names(names: Collection[str], dataset: Dataset) -> list[str]:
+    """*names* in the order of a part's columns."""
+    leading, trailing = ([field.name for field in fields] for fields in (LEADING, TRAILING))
+    report = [field.name for field in written_fields(dataset)]
+    extras = sorted(set(names).difference(leading, report, trailing))
+    return [name for name in (*leading, *report, *extras, *trailing) if name in names]
+
+
+def _sort_names(names: Sequence[str], dataset: Dataset) -> list[str]:
+    """*names* as sort keys: what identifies a row first, then measures, then run and time."""
+    measures = dataset.spec.measures
+    trailing = [field.name for field in TRAILING]
+    return sorted(names, key=lambda name: (name in trailing, name in measures))

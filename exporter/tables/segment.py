@@ -1,0 +1,120 @@
+"""Segments: batches of fetched pages on their way to be published, as Arrow IPC with a record of what they hold.
+
+The rows stand in the order of the record's pages. A segment that was not written to its end does not decode; its
+pages count as never fetched.
+"""
+
+import io
+import json
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+
+from exporter.core.report import DatasetName, GrainId
+from exporter.core.staged import Seal, SegmentRecord, StagedPage
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.errors import DataError
+
+_RECORD = b"exporter.segment"
+_VERSION = 1
+
+
+def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
+    """Rows and record as one object; lz4, since it is written once and read once."""
+    document = {
+        "v": _VERSION,
+        "dataset": record.dataset,
+        "grain": record.grain,
+        "run_id": record.run_id,
+        "began_at": record.began_at.isoformat(),
+        "full": record.full,
+        "pages": [
+            [
+                p.studio,
+                p.window.start.isoformat(),
+                p.window.end.isoformat(),
+                p.fetch_id,
+                p.offset,
+                p.api_rows,
+                p.rows,
+                p.total,
+                p.received_at.isoformat(),
+            ]
+            for p in record.pages
+        ],
+        "seals": [
+            [
+                s.studio,
+                s.window.start.isoformat(),
+                s.window.end.isoformat(),
+                s.fetch_id,
+                s.total,
+                s.rows,
+                s.sealed_at.isoformat(),
+            ]
+            for s in record.seals
+        ],
+    }
+    text = json.dumps(document, separators=(",", ":")).encode()
+    sink = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(sink, table.schema.with_metadata({_RECORD: text}), options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
+    """What `encode_segment` wrote.
+
+    Raises:
+        DataError: the bytes are no whole segment.
+    """
+    try:
+        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+            document = json.loads(reader.schema.metadata[_RECORD])
+            table = reader.read_all().replace_schema_metadata(None)
+        record = SegmentRecord(
+            dataset=DatasetName(document["dataset"]),
+            grain=GrainId(document["grain"]),
+            run_id=document["run_id"],
+            began_at=_moment(document["began_at"]),
+            full=document["full"],
+            pages=tuple(
+                StagedPage(
+                    studio=StudioId(studio),
+                    window=_window(start, end),
+                    fetch_id=fetch_id,
+                    offset=offset,
+                    api_rows=api_rows,
+                    rows=rows,
+                    total=total,
+                    received_at=_moment(received_at),
+                )
+                for studio, start, end, fetch_id, offset, api_rows, rows, total, received_at in document["pages"]
+            ),
+            seals=tuple(
+                Seal(
+                    studio=StudioId(studio),
+                    window=_window(start, end),
+                    fetch_id=fetch_id,
+                    total=total,
+                    rows=rows,
+                    sealed_at=_moment(sealed_at),
+                )
+                for studio, start, end, fetch_id, total, rows, sealed_at in document["seals"]
+            ),
+        )
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError("not a whole segment") from error
+    if document["v"] != _VERSION or sum(page.rows for page in record.pages) != table.num_rows:
+        raise DataError("not a segment of this version")
+    return record, table
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _window(start: str, end: str) -> Window:
+    return Window(date.fromisoformat(start), date.fromisoformat(end))

@@ -1,0 +1,68 @@
+"""Small made-up datasets and the tables of their parts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+
+from exporter.core.catalogue import REPORTS
+from exporter.core.ledger import Entry, Ledger
+from exporter.core.report import Dataset, DatasetName, GrainId
+from exporter.core.studio import StudioId
+from exporter.core.window import Every, Window
+from exporter.tables.schema import part_schema
+
+RUN_ID = "20250301T000000Z-000001"
+EXPORTED_AT = datetime(2025, 3, 1, 12, 30, 0, 123456, UTC)
+
+Task = tuple[StudioId, Window]
+
+
+def dataset(*columns: str, name: str = "strikes", report: str = "attendance_strikes.grouped") -> Dataset:
+    """A dataset of *columns*, by default of the report's usual ones."""
+    spec = REPORTS[report]
+    chosen = spec.resolve(columns or spec.default_columns)
+    return Dataset(name=DatasetName(name), spec=spec, columns=chosen, every=Every.MONTH)
+
+
+#: Two key columns and the measure, in an order that is neither the catalogue's nor the alphabet's.
+STRIKES = dataset("status", "customer_id", "count")
+
+
+def january(first: int, last: int | None = None) -> Window:
+    """The days from *first* to *last* of January 2025, both included."""
+    return Window(date(2025, 1, first), date(2025, 1, last or first) + timedelta(days=1))
+
+
+def task(studio: str, window: Window) -> Task:
+    """A task, from plain values."""
+    return StudioId(studio), window
+
+
+def part(
+    rows: Iterable[tuple[Task, Mapping[str, object]]], of: Dataset = STRIKES, extras: Sequence[pa.Field] = ()
+) -> pa.Table:
+    """A table of *rows*, each given by its task and the values that matter; the rest is null."""
+    schema = part_schema(of, extras)
+    written = [
+        {
+            "studio_id": studio,
+            "window_start": window.start,
+            "window_end": window.end,
+            "count": 1,
+            "run_id": RUN_ID,
+            "exported_at": EXPORTED_AT,
+            **values,
+        }
+        for (studio, window), values in rows
+    ]
+    return pa.Table.from_pylist(written, schema=schema)
+
+
+def ledger(*tasks: Task, grain: str = "0123456789abcdef") -> Ledger:
+    """A ledger that has *tasks*, each of one row."""
+    entries = tuple(
+        Entry(studio=studio, window=window, rows=1, total=1, run_id=RUN_ID, began_at=EXPORTED_AT)
+        for studio, window in sorted(tasks)
+    )
+    return Ledger(grain=GrainId(grain), entries=entries)

@@ -1,0 +1,86 @@
+"""What headers must say before rows are read."""
+
+import pytest
+
+from exporter.core.answer import Header
+from exporter.core.report import Pivot
+from exporter.errors import ChangedError, MissingColumnError
+from exporter.tables.headers import check_headers
+from tests.support.pages import csv_page, dataset_of, headers_of, json_page
+
+STRIKES = dataset_of("customer_id", "status", "count")
+
+
+def sorted_by(*columns: tuple[str, str | None, float | None]) -> tuple[Header, ...]:
+    return tuple(Header(key=key, label=key, order=order, priority=priority) for key, order, priority in columns)
+
+
+@pytest.mark.parametrize("key", ["customer.id", "customer_id"])
+def test_a_column_is_announced_by_its_key_or_its_name(key):
+    headers = (Header(key=key, label="Customer"), *headers_of(STRIKES)[1:])
+    check_headers(json_page(STRIKES, [], headers=headers), STRIKES)
+
+
+@pytest.mark.parametrize("key", ["penalty.charge.amount", "penalty_charge_amount", "penalty.charge.amount.decimal"])
+def test_a_part_of_a_money_object_is_announced_by_the_object(key):
+    dataset = dataset_of("penalty_charge_amount_decimal", report="attendance_strikes")
+    check_headers(json_page(dataset, [], headers=[Header(key=key, label="Amount")]), dataset)
+
+
+def test_a_column_that_no_header_announces_is_missing_and_the_way_out_is_named():
+    page = json_page(STRIKES, [{"status": "open"}], headers=[Header(key="status", label="Status")])
+    with pytest.raises(MissingColumnError, match=r"page 1: .*customer_id, count.*list_style"):
+        check_headers(page, STRIKES)
+
+
+def test_without_headers_each_column_must_occur_in_some_row():
+    rows = [{"customer": None, "status": "open"}, {"count": 1}]
+    check_headers(json_page(STRIKES, rows, headers=()), STRIKES)
+    check_headers(json_page(STRIKES, [], headers=()), STRIKES)
+    check_headers(json_page(STRIKES, [{"customer_id": 1, "status": None, "count": 1}], headers=()), STRIKES)
+    with pytest.raises(MissingColumnError, match="customer_id, count"):
+        check_headers(json_page(STRIKES, [{"customer": {"name": "Ann"}, "status": "x"}], headers=()), STRIKES)
+    with pytest.raises(MissingColumnError, match="customer_id, status, count"):
+        check_headers(json_page(STRIKES, [{}], headers=()), STRIKES)
+
+
+def test_a_pivot_needs_no_header_for_the_measure():
+    dataset = dataset_of("status", "count", pivot=Pivot.MONTH)
+    check_headers(json_page(dataset, [], headers=[Header(key="status", label="Status")]), dataset)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        sorted_by(("customer.id", "asc", 0), ("status", "asc", 1), ("count", None, None)),
+        sorted_by(("status", "asc", 5), ("customer_id", "ASC", 2), ("count", None, None)),
+        sorted_by(("status", "asc", None), ("customer.id", "asc", None), ("count", None, None)),
+        sorted_by(("status", None, None), ("customer.id", None, None), ("count", None, None)),
+    ],
+)
+def test_a_sort_that_is_as_asked_or_unknown_passes(headers):
+    check_headers(json_page(STRIKES, [], headers=headers), STRIKES, ["customer.id", "status"])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        sorted_by(("customer.id", "asc", 1), ("status", "asc", 0), ("count", None, None)),
+        sorted_by(("customer.id", "asc", 0), ("status", "desc", 1), ("count", None, None)),
+        sorted_by(("customer.id", "asc", 0), ("status", None, None), ("count", None, None)),
+        sorted_by(("customer.id", "asc", 0), ("status", "asc", 1), ("count", "asc", 2)),
+        sorted_by(("customer.id", "asc", None), ("status", None, None), ("count", None, None)),
+    ],
+)
+def test_another_sort_than_asked_means_that_the_window_is_fetched_again(headers):
+    with pytest.raises(ChangedError, match="sorted by"):
+        check_headers(json_page(STRIKES, [], headers=headers), STRIKES, ["customer.id", "status"])
+
+
+def test_where_no_sort_was_asked_for_any_passes():
+    headers = sorted_by(("customer.id", "desc", 0), ("status", None, None), ("count", None, None))
+    check_headers(json_page(STRIKES, [], headers=headers), STRIKES)
+
+
+def test_csv_is_checked_by_its_first_line_when_it_is_decoded():
+    check_headers(csv_page(STRIKES, "nothing\n"), STRIKES)
