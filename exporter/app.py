@@ -1,0 +1,273 @@
+"""Wiring: settings become live objects. The one place that knows every name.
+
+A secret is resolved here, when it is needed, and goes no further than to who sends it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import random
+import secrets as entropy
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TypeVar
+
+from exporter import __version__
+from exporter.api.base import ReportSource
+from exporter.api.client import Outcome, ReportClient, open_session
+from exporter.api.limiter import Gate
+from exporter.api.protocol import ApiOptions, ListStyle, Pagination
+from exporter.config import values
+from exporter.config.secrets import Secret, resolve_all
+from exporter.config.settings import Settings
+from exporter.core.answer import PageRequest
+from exporter.core.manifest import Manifest
+from exporter.core.pace import Pace
+from exporter.core.plan import Plan, Scope, make_plan
+from exporter.core.report import Dataset
+from exporter.core.studio import CredentialKey, Studio
+from exporter.core.window import Window
+from exporter.errors import ConfigError, DataError, StoreError, UsageError
+from exporter.jobs import doctor, export, verify
+from exporter.jobs.account import Tally
+from exporter.jobs.events import Attempted, Observer
+from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
+from exporter.jobs.resume import Leftovers, Owner, continued
+from exporter.process import is_running, this_host, this_process
+from exporter.store.base import ObjectStore
+from exporter.store.open import open_store
+
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a command line narrows a run to.
+
+    Attributes:
+        start, end: local days; None as configured.
+        studios, datasets: ids and names; empty for all.
+        full: fetch settled tasks too.
+        rewrite: replace datasets of another grain.
+    """
+
+    start: date | None = None
+    end: date | None = None
+    studios: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    full: bool = False
+    rewrite: bool = False
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def new_run_id(now: datetime) -> str:
+    """Sortable by time, unique."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{entropy.token_hex(4)}"
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """The live objects of one configuration.
+
+    Attributes:
+        settings: as loaded.
+        secrets: by reference.
+        store: the sink.
+        datasets, studios: all that are configured.
+    """
+
+    settings: Settings
+    secrets: Mapping[str, Secret]
+    store: ObjectStore
+    datasets: tuple[Dataset, ...]
+    studios: tuple[Studio, ...]
+
+    def scope(self, choice: Choice, now: datetime) -> Scope:
+        """What a run of *choice* is about.
+
+        Raises:
+            UsageError: it names something that is not configured, or no days at all.
+        """
+        days = _days(self.settings, choice, now.date())
+        return Scope(
+            datasets=_chosen("dataset", choice.datasets, {d.name: d for d in self.datasets}),
+            studios=_chosen("studio", choice.studios, {s.id: s for s in self.studios}),
+            days=days,
+            lookback_days=self.settings.windows.lookback_days,
+            began_at=now,
+            full=choice.full,
+            rewrite=choice.rewrite,
+        )
+
+    async def plan(self, choice: Choice) -> Plan:
+        """What a run of *choice* would do; asks the API nothing and writes nothing."""
+        scope = self.scope(choice, utc_now())
+        async with _before_anything(self.store):
+            latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
+            scope = replace(scope, continues=continued(Leftovers(), latest, scope))
+            return make_plan(scope, await read_ledgers(self.store, scope.datasets))
+
+    async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
+        """Export what *choice* lacks."""
+        now = utc_now()
+        scope = self.scope(choice, now)
+        me = Owner(
+            run_id=new_run_id(now),
+            began_at=now,
+            seen_at=now,
+            full=choice.full,
+            host=this_host(),
+            process=this_process(),
+        )
+        tally = Tally()
+
+        def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
+            tally.note(
+                (request.dataset.name, request.studio.id, request.window),
+                attempt=attempt,
+                ok=outcome is Outcome.OK,
+                throttled=outcome is Outcome.THROTTLED,
+                size_bytes=size_bytes,
+            )
+            observer(Attempted(where=str(request), attempt=attempt, outcome=outcome.value))
+
+        async with self._source(on_attempt) as (source, gate):
+            doors = export.Doors(
+                source=source,
+                gate=gate,
+                store=self.store,
+                observer=observer,
+                clock=utc_now,
+                monotonic=time.monotonic,
+                sleep=asyncio.sleep,
+                random=random.random,
+                is_running=is_running,
+            )
+            options = export.Options(
+                format=self.settings.api.format,
+                page_size=self.settings.api.page_size,
+                max_connections=self.settings.api.max_connections,
+                compression=self.settings.sink.compression,
+                hash_key=self._hash_key(),
+                version=__version__,
+                config=values.public(self.settings),
+            )
+            return await export.export(scope, me, options, doors, tally)
+
+    async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
+        """The last runs of each dataset, oldest first."""
+        datasets = _chosen("dataset", choice.datasets, {d.name: d for d in self.datasets})
+        found = [m for d in datasets for m in await read_manifests(self.store, d.name, last=last)]
+        return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
+
+    async def verify(self, choice: Choice, *, source: bool) -> tuple[verify.Verified, ...]:
+        """Hold what is published against the manifests and, with *source*, against the API."""
+        scope = self.scope(choice, utc_now())
+        async with AsyncExitStack() as stack:
+            asked = (await stack.enter_async_context(self._source(_tell_nobody)))[0] if source else None
+            return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
+
+    async def doctor(self) -> tuple[doctor.Check, ...]:
+        """Try sink, clock and credentials."""
+        async with self._source(_tell_nobody, max_attempts=1) as (source, _):
+            return await doctor.examine(
+                self.store, source, self.datasets, self.studios, now=utc_now, probe_id=entropy.token_hex(4)
+            )
+
+    def _hash_key(self) -> bytes:
+        reference = self.settings.privacy.hash_key
+        return self.secrets[reference].reveal().encode() if reference else b""
+
+    @asynccontextmanager
+    async def _source(
+        self, on_attempt: Callable[[PageRequest, int, Outcome, int], None], *, max_attempts: int | None = None
+    ) -> AsyncIterator[tuple[ReportSource, Gate]]:
+        api = self.settings.api
+        options = ApiOptions(
+            base_url=api.base_url,
+            auth_scheme=api.auth_scheme,
+            timeout_s=api.timeout,
+            max_attempts=max_attempts or api.max_attempts,
+            page_size=api.page_size,
+            pagination=Pagination(api.pagination),
+            list_style=ListStyle(api.list_style),
+            studio_headers=api.studio_headers,
+        )
+
+        def make_pace(_: CredentialKey) -> Pace:
+            return Pace(api.requests_per_minute, spread=api.spread, random=random.random)
+
+        loop = asyncio.get_running_loop()
+        gate = Gate(make_pace=make_pace, max_connections=api.max_connections, clock=loop.time)
+        tokens = {key: secret.reveal for key, secret in values.credentials(self.settings, self.secrets).items()}
+        async with open_session(options, api.max_connections) as session:
+            yield ReportClient(session, options, tokens, gate, on_attempt=on_attempt), gate
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
+    """Live objects for *settings*, closed at the end.
+
+    Raises:
+        SecretError: a reference leads nowhere.
+        ConfigError: the sink cannot be opened, or two studios are one.
+    """
+    secrets = resolve_all(values.references(settings), environ)
+    reference = settings.privacy.hash_key
+    hash_id = _hash_id(secrets[reference]) if reference else ""
+    sink = settings.sink
+    store = open_store(sink.url, endpoint_url=sink.endpoint_url, kms_key_id=sink.kms_key_id)
+    try:
+        yield App(
+            settings=settings,
+            secrets=secrets,
+            store=store,
+            datasets=values.datasets(settings, hash_id),
+            studios=values.studios(settings, secrets),
+        )
+    finally:
+        await store.close()
+
+
+def _hash_id(secret: Secret) -> str:
+    return hmac.new(secret.reveal().encode(), b"studio-exporter hash id", hashlib.sha256).hexdigest()[:16]
+
+
+@asynccontextmanager
+async def _before_anything(store: ObjectStore) -> AsyncIterator[None]:
+    """What fails in here failed before anything was requested."""
+    try:
+        yield
+    except (StoreError, DataError) as error:
+        raise ConfigError(f"sink {store.url}: {error}") from error
+
+
+def _days(settings: Settings, choice: Choice, today: date) -> Window:
+    start = choice.start or settings.windows.start
+    if choice.end:
+        end = choice.end
+    elif settings.windows.end == "today":
+        end = today
+    else:
+        end = settings.windows.end
+    if start >= end:
+        raise UsageError(f"the first day {start} is not before the end {end} (not included); choose an earlier --start")
+    return Window(start, end)
+
+
+def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f'--{what}: "{unknown[0]}" is not configured; configured are {", ".join(known)}')
+    return tuple(value for name, value in known.items() if not names or name in names)
+
+
+def _tell_nobody(_request: PageRequest, _attempt: int, _outcome: Outcome, _size_bytes: int) -> None:
+    pass

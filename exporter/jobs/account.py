@@ -1,0 +1,164 @@
+"""What becomes of every task of a run, and the manifest that says so."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
+from exporter.core.partition import parse_partition
+from exporter.core.plan import Plan, Scope, Task, TaskId
+from exporter.core.report import Dataset, DatasetName
+from exporter.core.studio import StudioId
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts requests by task, as the client reports them."""
+
+    requests: Counter[TaskId] = field(default_factory=Counter)
+    retries: Counter[TaskId] = field(default_factory=Counter)
+    throttled: Counter[DatasetName] = field(default_factory=Counter)
+    bytes_in: Counter[DatasetName] = field(default_factory=Counter)
+    ailing: set[StudioId] = field(default_factory=set)
+
+    def note(self, task: TaskId, *, attempt: int, ok: bool, throttled: bool, size_bytes: int) -> None:
+        """One request ended."""
+        dataset, studio, _ = task
+        self.requests[task] += 1
+        self.retries[task] += attempt > 1
+        self.throttled[dataset] += throttled
+        self.bytes_in[dataset] += size_bytes
+        if ok:
+            self.ailing.discard(studio)
+        elif not throttled:
+            self.ailing.add(studio)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a task so far."""
+
+    fetch_id: str = ""
+    rows: int = 0
+    total: int | None = None
+    state: TaskState = TaskState.PENDING
+    resumed: bool = False
+    error: str | None = None
+
+
+class Account:
+    """The outcomes of a run's tasks, and the objects that it published."""
+
+    def __init__(self, plan: Plan, tally: Tally) -> None:
+        """Every task is pending.
+
+        Args:
+            plan: what is to be done.
+            tally: counts what is sent.
+        """
+        self._plan = plan
+        self._tally = tally
+        self._outcomes = {task.id: Outcome() for task in plan.tasks}
+        self._objects: dict[str, ObjectRecord] = {}
+
+    def __getitem__(self, task: Task) -> Outcome:
+        return self._outcomes[task.id]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no task is pending."""
+        return all(outcome.state is not TaskState.PENDING for outcome in self._outcomes.values())
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether some task failed."""
+        return any(outcome.state is TaskState.FAILED for outcome in self._outcomes.values())
+
+    def fetched(self, task: Task, fetch_id: str, *, rows: int, total: int, resumed: bool) -> None:
+        """*task* is whole and staged."""
+        outcome = self[task]
+        outcome.fetch_id, outcome.rows, outcome.total, outcome.resumed = fetch_id, rows, total, resumed
+
+    def failed(self, task: Task, error: str) -> None:
+        """*task* keeps what is published of it."""
+        outcome = self[task]
+        outcome.state, outcome.error = TaskState.FAILED, error
+
+    def published(self, record: ObjectRecord, tasks: Iterable[Task]) -> None:
+        """The rows of *tasks* are in the sink."""
+        self._objects[record.key] = record
+        for task in tasks:
+            self[task].state = TaskState.PUBLISHED if self[task].rows else TaskState.EMPTY
+
+    def manifest(
+        self,
+        dataset: Dataset,
+        scope: Scope,
+        *,
+        run_id: str,
+        version: str,
+        config: Mapping[str, object],
+        extra_columns: Iterable[str],
+        ended_at: datetime,
+        seconds: float,
+        stopped: bool,
+    ) -> Manifest:
+        """The record of *dataset* as things stand."""
+        tasks = tuple(self._task_record(task) for task in self._plan.tasks if task.dataset.name == dataset.name)
+        states = Counter(task.state for task in tasks)
+        if stopped:
+            state = RunState.INTERRUPTED
+        elif states[TaskState.FAILED] or states[TaskState.PENDING]:
+            state = RunState.FAILED
+        else:
+            state = RunState.OK
+        objects = tuple(
+            record
+            for key, record in sorted(self._objects.items())
+            if (partition := parse_partition(key)) and partition.dataset == dataset.name
+        )
+        return Manifest(
+            run_id=run_id,
+            dataset=dataset.name,
+            grain=dataset.grain.id,
+            state=state,
+            started_at=scope.began_at,
+            ended_at=ended_at,
+            version=version,
+            config={**config, "full": scope.full},
+            continues=tuple(sorted(scope.continues)),
+            tasks=tasks,
+            objects=objects,
+            extra_columns=tuple(extra_columns),
+            totals=Totals(
+                tasks=len(tasks),
+                published=states[TaskState.PUBLISHED],
+                empty=states[TaskState.EMPTY],
+                failed=states[TaskState.FAILED],
+                pending=states[TaskState.PENDING],
+                settled=sum(done.task.dataset.name == dataset.name for done in self._plan.done),
+                rows=sum(task.rows for task in tasks),
+                requests=sum(task.requests for task in tasks),
+                retries=sum(task.retries for task in tasks),
+                throttled=self._tally.throttled[dataset.name],
+                bytes_in=self._tally.bytes_in[dataset.name],
+                bytes_out=sum(record.bytes for record in objects),
+                seconds=round(seconds, 3),
+            ),
+        )
+
+    def _task_record(self, task: Task) -> TaskRecord:
+        outcome = self[task]
+        return TaskRecord(
+            studio=task.studio.id,
+            window_start=task.window.start.isoformat(),
+            window_end=task.window.end.isoformat(),
+            state=outcome.state,
+            rows=outcome.rows if outcome.state is TaskState.PUBLISHED else 0,
+            total=outcome.total,
+            requests=self._tally.requests[task.id],
+            retries=self._tally.retries[task.id],
+            resumed=outcome.resumed,
+            error=outcome.error,
+        )

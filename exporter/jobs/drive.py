@@ -1,0 +1,200 @@
+"""Opens the tasks of a credential, one after the other, and sees each to its end.
+
+Rules kept here:
+
+- A task is opened only when nothing of its credential waits to be sent; so no credential idles, few windows are open
+  at a time, and memory grows with connections, not with tasks.
+- A failed task is a value: the others go on. A refused studio or credential ends its own tasks at once.
+- A studio in trouble has one task open at a time, so that it holds up nobody.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from exporter.core.coincidence import Coincidence
+from exporter.core.plan import Task, TaskId
+from exporter.core.report import DatasetName
+from exporter.core.staged import StagedFetch
+from exporter.core.studio import CredentialKey, Studio, StudioId
+from exporter.errors import (
+    CredentialError,
+    DataError,
+    MissingColumnError,
+    RejectedError,
+    SourceError,
+    StudioError,
+)
+from exporter.jobs.account import Account, Tally
+from exporter.jobs.events import Observer, TaskFetched
+from exporter.jobs.fetch import Fetcher
+from exporter.jobs.release import Release
+from exporter.tables.sketch import sketch
+
+
+class Door(Protocol):
+    """Who lets requests through; here it is only asked when a new task may be opened."""
+
+    async def opening(self, credential: CredentialKey) -> None:
+        """Wait until a request of a new task could be sent."""
+        ...
+
+    def unused(self, credential: CredentialKey) -> None:
+        """Nothing was to be sent after all."""
+        ...
+
+
+class Halts:
+    """Which studios are stopped, and why; finds those that are answered with each other's rows."""
+
+    def __init__(self, studios: Sequence[Studio]) -> None:
+        """None is stopped.
+
+        Args:
+            studios: all of the run.
+        """
+        self._reasons: dict[tuple[DatasetName | None, StudioId], str] = {}
+        self._coincidence = Coincidence()
+        sharing = Counter(studio.credential for studio in studios)
+        self._shared = {credential for credential, number in sharing.items() if number > 1}
+        self.twins: dict[StudioId, str] = {}
+        self.changed = asyncio.Event()
+
+    def stop(self, dataset: DatasetName | None, studio: StudioId, reason: str) -> None:
+        """Open nothing more of *studio*, in one dataset or in all."""
+        self._reasons.setdefault((dataset, studio), reason)
+        self.changed.set()
+
+    def reason(self, task: Task) -> str | None:
+        """Why *task* may not be opened."""
+        return self._reasons.get((None, task.studio.id)) or self._reasons.get((task.dataset.name, task.studio.id))
+
+    def look_for_twins(self, task: Task, table: pa.Table) -> None:
+        """Stop two studios of one credential that are answered with the same ids.
+
+        Raises:
+            DataError: *task* is one of theirs.
+        """
+        if task.studio.credential not in self._shared or not table.num_rows:
+            return
+        twin = self._coincidence.add(task, sketch(table, task.dataset.spec.identity))
+        if twin is None:
+            return
+        reason = (
+            f"{twin} and {task.studio.id} share a credential and are answered with the same customers and venues:"
+            f" the API ignores the studio header; check provider_id of both and api.studio_headers, or give each"
+            f" studio a token of its own"
+        )
+        for studio in (twin, task.studio.id):
+            self.stop(None, studio, reason)
+            self.twins.setdefault(studio, reason)
+        raise DataError(f"{task}: {reason}")
+
+
+class Drivers:
+    """What the drivers of all credentials share."""
+
+    def __init__(
+        self,
+        *,
+        gate: Door,
+        fetcher: Fetcher,
+        account: Account,
+        tally: Tally,
+        release: Release,
+        halts: Halts,
+        observer: Observer,
+    ) -> None:
+        """No task is open."""
+        self._gate = gate
+        self._fetcher = fetcher
+        self._account = account
+        self._tally = tally
+        self._release = release
+        self._halts = halts
+        self._observer = observer
+        self._open: Counter[StudioId] = Counter()
+        self._answered: set[tuple[DatasetName, StudioId]] = set()
+
+    async def drive(
+        self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]
+    ) -> None:
+        """Open the tasks of one credential, and see them to their end."""
+        todo = deque(tasks)
+        async with asyncio.TaskGroup() as group:
+            while todo:
+                task = self._next(todo)
+                if task is None:
+                    self._halts.changed.clear()
+                    await self._halts.changed.wait()
+                    continue
+                try:
+                    await self._gate.opening(credential)
+                except CredentialError as error:
+                    for refused in todo:
+                        self._fail(refused, f"{refused}: {_reason(error)}")
+                    return
+                if self._next(todo) is not task:
+                    self._gate.unused(credential)  # its studio was stopped or fell ill meanwhile
+                    continue
+                todo.remove(task)
+                self._open[task.studio.id] += 1
+                group.create_task(self._do(task, partial.get(task.id)))
+
+    def _next(self, todo: deque[Task]) -> Task | None:
+        """The next task that may be opened; those of stopped studios fail on the way."""
+        while todo and (reason := self._halts.reason(todo[0])):
+            self._fail(todo[0], f"{todo[0]}: {reason}")
+            todo.popleft()
+        for task in todo:
+            studio = task.studio.id
+            if not self._halts.reason(task) and not (studio in self._tally.ailing and self._open[studio]):
+                return task
+        return None
+
+    async def _do(self, task: Task, staged: StagedFetch | None) -> None:
+        """Fetch one task; whatever goes wrong with it is its own outcome, unless the sink is at fault."""
+        try:
+            assembly = await self._fetcher.fetch(task, staged)
+        except StudioError as error:
+            self._halts.stop(None, task.studio.id, _reason(error))
+            self._fail(task, str(error))
+        except (RejectedError, MissingColumnError) as error:
+            if (task.dataset.name, task.studio.id) not in self._answered:
+                # It will be the same with every window.
+                self._halts.stop(task.dataset.name, task.studio.id, _reason(error))
+            self._fail(task, str(error))
+        except (SourceError, DataError) as error:
+            self._fail(task, str(error))
+        else:
+            self._answered.add((task.dataset.name, task.studio.id))
+            self._account.fetched(
+                task,
+                assembly.fetch_id,
+                rows=assembly.rows,
+                total=assembly.total or 0,
+                resumed=assembly.resumed,
+            )
+            self.decided(task)
+        finally:
+            self._open[task.studio.id] -= 1
+            self._halts.changed.set()
+
+    def _fail(self, task: Task, error: str) -> None:
+        self._account.failed(task, error)
+        self.decided(task)
+
+    def decided(self, task: Task) -> None:
+        """*task* is whole or failed."""
+        outcome = self._account[task]
+        self._observer(TaskFetched(task=task, rows=outcome.rows, error=outcome.error))
+        self._release.decided(task)
+
+
+def _reason(error: Exception) -> str:
+    """The message without the place it begins with: it goes for other places too."""
+    _, _, reason = str(error).partition(": ")
+    return reason or str(error)

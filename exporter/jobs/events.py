@@ -1,0 +1,78 @@
+"""What an observer is told while a job works. Jobs print nothing."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.core.manifest import Manifest, ObjectRecord
+from exporter.core.plan import Plan, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The run knows what it has to do."""
+
+    run_id: str
+    plan: Plan
+    least_requests: int
+    resumed_tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageStaged:
+    """One page is safe in the sink's staging area."""
+
+    task: Task
+    rows: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """One request ended."""
+
+    where: str
+    attempt: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refetched:
+    """The report changed while it was paged; the window is fetched again."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFetched:
+    """A task is whole, or failed."""
+
+    task: Task
+    rows: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionPublished:
+    """A partition's object was replaced."""
+
+    object: ObjectRecord
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The run is over and recorded."""
+
+    manifests: tuple[Manifest, ...]
+
+
+Event = Planned | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | Ended
+
+
+class Observer(Protocol):
+    """Who looks on."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note; must be quick and must not raise."""
+        ...

@@ -1,0 +1,291 @@
+"""The main job: plan -> fetch -> stage -> publish -> record.
+
+Rules kept here:
+
+- Credentials work side by side, each at its own pace (`drive.py`); pages are staged as they come (`stage.py`);
+  partitions are published as soon as they are decided (`release.py`).
+- However the run ends, its manifest says what became of every task; what is whole and not published stays staged.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import count
+
+from exporter.api.base import ReportSource
+from exporter.core.answer import Format
+from exporter.core.ledger import Ledger
+from exporter.core.manifest import Manifest
+from exporter.core.partition import Partition, latest_key, manifest_key
+from exporter.core.plan import Plan, Scope, TaskId, make_plan
+from exporter.core.report import DatasetName
+from exporter.core.staged import StagedFetch
+from exporter.errors import (
+    ConfigError,
+    DataError,
+    ExporterError,
+    PlanConflictError,
+    StoreError,
+)
+from exporter.jobs.account import Account, Tally
+from exporter.jobs.drive import Door, Drivers, Halts
+from exporter.jobs.events import Ended, Observer, Planned
+from exporter.jobs.fetch import Fetcher
+from exporter.jobs.history import latest_manifests, read_ledgers
+from exporter.jobs.presence import present, say_alive
+from exporter.jobs.publish import Publisher
+from exporter.jobs.release import Release
+from exporter.jobs.resume import Leftovers, Owner, continued, standing, sweep, take_over
+from exporter.jobs.stage import RunStamp, Staging
+from exporter.store.base import ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run goes about it.
+
+    Attributes:
+        format, page_size: of the answers.
+        max_connections: requests in flight at most.
+        compression: of the parts.
+        hash_key: for the columns that are written as keyed hashes.
+        version: of this program.
+        config: the configuration without secrets, for the manifest.
+    """
+
+    format: Format
+    page_size: int
+    max_connections: int
+    compression: str
+    hash_key: bytes
+    version: str
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Who stands behind the doors of this job.
+
+    Attributes:
+        source: the report API.
+        gate: paces it.
+        store: the sink.
+        observer: looks on.
+        clock: the time, UTC.
+        monotonic: seconds.
+        sleep, random: for waits.
+        is_running: whether a run's process still lives; None where that cannot be told.
+    """
+
+    source: ReportSource
+    gate: Door
+    store: ObjectStore
+    observer: Observer
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+    is_running: Callable[[Owner], bool | None]
+
+
+async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally: Tally) -> tuple[Manifest, ...]:
+    """Fetch and publish all that *scope* lacks.
+
+    Args:
+        scope: what is asked for.
+        me: this run and its process.
+        options: how to go about it.
+        doors: who is asked.
+        tally: counts what is sent; the source reports to it.
+
+    Returns:
+        One manifest for each dataset, as published.
+
+    Raises:
+        PlanConflictError: what is published does not fit; nothing was requested.
+        ConfigError: the sink cannot be used; nothing was requested.
+        StoreError: the sink failed while the run was under way.
+        asyncio.CancelledError: the run was stopped; its manifests say so.
+    """
+    try:
+        await say_alive(doors.store, me)
+        leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
+        latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
+        scope = replace(scope, continues=continued(leftovers, latest, scope))
+        ledgers = await read_ledgers(doors.store, scope.datasets)
+        plan = make_plan(scope, ledgers)
+    except (StoreError, DataError) as error:
+        raise ConfigError(f"sink {doors.store.url}: {error}") from error
+    except PlanConflictError:
+        await sweep(doors.store, frozenset({me.run_id}))
+        raise
+    return await _Run(
+        scope=scope,
+        me=me,
+        options=options,
+        doors=doors,
+        tally=tally,
+        plan=plan,
+        leftovers=leftovers,
+        ledgers=ledgers,
+    ).go()
+
+
+class _Run:
+    """One run's state: the outcome of every task, and what is left to do for each partition."""
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        me: Owner,
+        options: Options,
+        doors: Doors,
+        tally: Tally,
+        plan: Plan,
+        leftovers: Leftovers,
+        ledgers: Mapping[Partition, Ledger],
+    ) -> None:
+        self._scope = scope
+        self._me = me
+        self._options = options
+        self._doors = doors
+        self._tally = tally
+        self._plan = plan
+        self._leftovers = leftovers
+        self._started = doors.monotonic()
+        self._account = Account(plan, tally)
+        halts = Halts(scope.studios)
+        stamp = RunStamp(run_id=me.run_id, began_at=scope.began_at, full=scope.full)
+        self._staging = Staging(
+            doors.store, stamp, hash_key=options.hash_key, clock=doors.clock, on_sealed=halts.look_for_twins
+        )
+        numbers = count(1)
+        fetcher = Fetcher(
+            source=doors.source,
+            staging=self._staging,
+            format=options.format,
+            page_size=options.page_size,
+            most_pages_at_once=2 * options.max_connections,
+            new_id=lambda: f"{me.run_id}.{next(numbers)}",
+            observer=doors.observer,
+        )
+        publisher = Publisher(
+            store=doors.store,
+            run_id=me.run_id,
+            compression=options.compression,
+            clock=doors.clock,
+            sleep=doors.sleep,
+            random=doors.random,
+        )
+        self._release = Release(
+            scope=scope,
+            plan=plan,
+            published=ledgers,
+            account=self._account,
+            staging=self._staging,
+            publisher=publisher,
+            withheld=halts.twins,
+            observer=doors.observer,
+        )
+        self._drivers = Drivers(
+            gate=doors.gate,
+            fetcher=fetcher,
+            account=self._account,
+            tally=tally,
+            release=self._release,
+            halts=halts,
+            observer=doors.observer,
+        )
+
+    async def go(self) -> tuple[Manifest, ...]:
+        whole, partial = self._sort_leftovers()
+        requests = sum(self._plan.least_requests(self._options.page_size).values()) - len(whole)
+        self._doors.observer(
+            Planned(run_id=self._me.run_id, plan=self._plan, least_requests=requests, resumed_tasks=len(whole))
+        )
+        for record in await standing(self._doors.store, self._leftovers.intents):
+            self._account.published(record, ())
+        if not self._plan.tasks:
+            return await self._end()
+        owners = (self._me, *self._leftovers.owners)
+        try:
+            async with present(self._doors.store, owners, clock=self._doors.clock, sleep=self._doors.sleep):
+                await self._work(whole, partial)
+        except BaseException:
+            # Stopped, or the sink is at fault: what is known is recorded, where that is still possible.
+            with suppress(ExporterError):
+                manifests = await asyncio.shield(self._record(stopped=True))
+                self._doors.observer(Ended(manifests=manifests))
+            raise
+        return await self._end()
+
+    async def _end(self) -> tuple[Manifest, ...]:
+        """Record the run, then clear up: what is staged is the only other record of what was done."""
+        manifests = await self._record(stopped=False)
+        if self._account.is_settled:
+            await sweep(self._doors.store, self._leftovers.runs | {self._me.run_id})
+        self._doors.observer(Ended(manifests=manifests))
+        return manifests
+
+    def _sort_leftovers(self) -> tuple[dict[TaskId, StagedFetch], dict[TaskId, StagedFetch]]:
+        """What earlier runs left of the tasks of this one: whole fetches, and partial ones."""
+        whole: dict[TaskId, StagedFetch] = {}
+        partial: dict[TaskId, StagedFetch] = {}
+        for task in self._plan.tasks:
+            if fetch := self._leftovers.of(task, self._scope):
+                (whole if fetch.seal else partial)[task.id] = fetch
+                self._staging.adopt(task.dataset.name, fetch)
+        return whole, partial
+
+    async def _work(self, whole: Mapping[TaskId, StagedFetch], partial: Mapping[TaskId, StagedFetch]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                staging = group.create_task(self._staging.run())
+                releasing = group.create_task(self._release.run())
+                for task in self._plan.tasks:
+                    if (fetch := whole.get(task.id)) and (seal := fetch.seal):
+                        self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
+                        self._drivers.decided(task)
+                drivers = [
+                    group.create_task(self._drivers.drive(credential, [t for t in tasks if t.id not in whole], partial))
+                    for credential, tasks in self._plan.lanes().items()
+                ]
+                await asyncio.gather(*drivers)
+                await self._release.finish()
+                releasing.cancel()
+                staging.cancel()
+        except* ExporterError as errors:
+            # What stops one part of the machine stops it all, for one reason.
+            raise _first(errors) from errors
+
+    async def _record(self, *, stopped: bool) -> tuple[Manifest, ...]:
+        """Write one manifest for each dataset."""
+        manifests = tuple(
+            self._account.manifest(
+                dataset,
+                self._scope,
+                run_id=self._me.run_id,
+                version=self._options.version,
+                config=self._options.config,
+                extra_columns=self._staging.extra_columns.get(dataset.name, ()),
+                ended_at=self._doors.clock(),
+                seconds=self._doors.monotonic() - self._started,
+                stopped=stopped,
+            )
+            for dataset in self._scope.datasets
+        )
+        for manifest in manifests:
+            name = DatasetName(manifest.dataset)
+            data = manifest.to_json()
+            for key in (manifest_key(name, manifest.run_id), latest_key(name)):
+                await self._doors.store.put(key, data)
+        return manifests
+
+
+def _first(errors: BaseExceptionGroup[ExporterError]) -> ExporterError:
+    """The first error of a group, however deep it lies."""
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,147 @@
+"""Fetches one task whole: asks for its pages, in whatever order, until they agree with each other.
+
+Rules kept here: no page is asked for twice unless it failed or the report changed; the first page tells how many there
+are, then the others are asked for at once. CSV tells no total; so where a first CSV page is full, the second page is
+asked for as JSON, which tells it, and the labels too. What was staged before a stop is not asked for again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from exporter.api.base import ReportSource
+from exporter.core.answer import Format, Page, PageRequest
+from exporter.core.plan import Task
+from exporter.core.report import DatasetName, Pivot
+from exporter.core.staged import StagedFetch
+from exporter.errors import ChangedError, DataError
+from exporter.jobs.events import Observer, PageStaged, Refetched
+from exporter.jobs.stage import Staging
+from exporter.tables.assembly import Assembly
+from exporter.tables.csv_pages import csv_header
+from exporter.tables.headers import check_headers
+from exporter.tables.labels import Labels, learn_labels, resolve_csv_header
+
+#: How often a window is fetched from the start before its report is taken to change for good.
+MOST_FETCHES = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Fetcher:
+    """Fetches tasks.
+
+    Attributes:
+        source: where pages come from.
+        staging: where they go.
+        format: how rows are asked for.
+        page_size: rows in a page.
+        most_pages_at_once: of one window.
+        new_id: makes ids of fetches.
+        observer: is told of each page.
+    """
+
+    source: ReportSource
+    staging: Staging
+    format: Format
+    page_size: int
+    most_pages_at_once: int
+    new_id: Callable[[], str]
+    observer: Observer
+    _labels: dict[tuple[DatasetName, tuple[str, ...]], Labels] = field(default_factory=dict)
+
+    async def fetch(self, task: Task, staged: StagedFetch | None = None) -> Assembly:
+        """All rows of *task*, checked, staged and sealed.
+
+        Args:
+            task: what to fetch.
+            staged: pages of it that an earlier run left behind.
+
+        Raises:
+            SourceError, DataError, StoreError: it could not be fetched whole.
+        """
+        for number in range(1, MOST_FETCHES + 1):
+            assembly = Assembly(task, staged.fetch_id if staged else self.new_id(), self.page_size)
+            try:
+                if staged:
+                    await self.staging.restore(assembly, staged)
+                await self._complete(assembly)
+                return assembly
+            except ChangedError as error:
+                if number == MOST_FETCHES:
+                    raise DataError(
+                        f"{error}; it did so {MOST_FETCHES} times, the task is left as it was; run again when the"
+                        f" studio is quiet"
+                    ) from error
+                self.observer(Refetched(task=task, reason=str(error)))
+            except DataError:
+                if not staged:
+                    raise
+            await self.staging.release(task.dataset.name, [assembly.fetch_id])
+            staged = None
+        raise AssertionError("the last fetch returns or raises")
+
+    async def _complete(self, assembly: Assembly) -> None:
+        if assembly.is_whole:
+            raise ChangedError(f"{assembly.task}: what was staged of it did not pass the checks")
+        while not assembly.is_whole:
+            if assembly.total is None:
+                await self._one(assembly, assembly.missing[0])
+            else:
+                await self._many(assembly, assembly.missing)
+
+    async def _many(self, assembly: Assembly, offsets: tuple[int, ...]) -> None:
+        """Ask for the pages at *offsets* side by side; the first failure ends them all."""
+        todo = iter(offsets)
+
+        async def work(offsets: Iterator[int]) -> None:
+            for offset in offsets:
+                await self._one(assembly, offset)
+
+        workers = [asyncio.ensure_future(work(todo)) for _ in range(min(len(offsets), self.most_pages_at_once))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _one(self, assembly: Assembly, offset: int) -> None:
+        task = assembly.task
+        request = PageRequest(
+            dataset=task.dataset,
+            studio=task.studio,
+            window=task.window,
+            offset=offset,
+            limit=self.page_size,
+            format=self._format_of(assembly, offset),
+        )
+        page = await self.source.fetch(request)
+        labels = None
+        if page.format is Format.JSON:
+            check_headers(page, task.dataset, task.dataset.sort_keys)
+        else:
+            labels = await self._labels_for(page)
+        rows = await self.staging.add(assembly, page, labels)
+        self.observer(PageStaged(task=task, rows=rows, total=assembly.total))
+
+    def _format_of(self, assembly: Assembly, offset: int) -> Format:
+        """CSV where it is wanted, but JSON for the page that has to tell the total, or a pivot's periods."""
+        if self.format is Format.CSV and assembly.total is None:
+            pivoted = assembly.task.dataset.pivot is not Pivot.ALL
+            if pivoted or offset == self.page_size:
+                return Format.JSON
+        return self.format
+
+    async def _labels_for(self, page: Page) -> Labels | None:
+        """What is needed to read the first line of *page*; asks for one row as JSON where that line holds labels."""
+        dataset = page.request.dataset
+        names = csv_header(page)
+        if not names or (dataset.pivot is Pivot.ALL and resolve_csv_header(names, dataset, None) is not None):
+            return None
+        key = (dataset.name, names)
+        if key not in self._labels:
+            request = replace(page.request, format=Format.JSON, offset=0, limit=1)
+            answer = await self.source.fetch(request)
+            check_headers(answer, dataset)
+            self._labels[key] = learn_labels(answer.headers)
+        return self._labels[key]

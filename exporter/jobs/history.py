@@ -1,0 +1,90 @@
+"""What the sink tells of earlier runs: their manifests, and the ledgers of what is published."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from exporter.core.ledger import Ledger
+from exporter.core.manifest import Manifest, parse_manifest
+from exporter.core.partition import Partition, latest_key, manifests_prefix, parse_partition, partitions_prefix
+from exporter.core.report import Dataset, DatasetName
+from exporter.errors import DataError, NotFoundError
+from exporter.store.base import ObjectStore
+from exporter.tables.parquet import read_ledger
+
+#: Objects that are read side by side.
+READS_AT_ONCE = 16
+
+#: Read from the end of a part at first; most footers fit.
+FOOTER_BYTES = 64 * 1024
+
+
+async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mapping[Partition, Ledger]:
+    """The ledger of every published part of *datasets*, read from the parts' footers.
+
+    Raises:
+        DataError: a part is not readable, or not ours.
+        StoreError: the sink is not readable.
+    """
+    partitions = [
+        partition
+        for dataset in datasets
+        for info in await store.list(partitions_prefix(dataset.name))
+        if (partition := parse_partition(info.key))
+    ]
+    limit = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def read(partition: Partition) -> Ledger:
+        async with limit:
+            return await _ledger(store, partition)
+
+    ledgers = await asyncio.gather(*(read(partition) for partition in partitions))
+    return dict(zip(partitions, ledgers, strict=True))
+
+
+async def latest_manifests(store: ObjectStore, datasets: Sequence[DatasetName]) -> tuple[Manifest, ...]:
+    """The last manifest of each dataset that has one."""
+    found = []
+    for name in datasets:
+        manifest = await _manifest(store, latest_key(name))
+        if manifest:
+            found.append(manifest)
+    return tuple(found)
+
+
+async def read_manifests(store: ObjectStore, dataset: DatasetName, *, last: int | None = None) -> tuple[Manifest, ...]:
+    """The manifests of *dataset*, oldest first; only the *last* so many where given."""
+    latest = latest_key(dataset)
+    keys = [info.key for info in await store.list(manifests_prefix(dataset)) if info.key != latest]
+    if last is not None:
+        keys = keys[-last:]
+    limit = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def read(key: str) -> Manifest | None:
+        async with limit:
+            return await _manifest(store, key)
+
+    return tuple(m for m in await asyncio.gather(*(read(key) for key in keys)) if m)
+
+
+async def _ledger(store: ObjectStore, partition: Partition) -> Ledger:
+    size = FOOTER_BYTES
+    try:
+        while True:
+            tail, info = await store.tail(partition.key, size)
+            found = read_ledger(tail, info.size)
+            if isinstance(found, Ledger):
+                return found
+            size = found
+    except DataError as error:
+        raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error
+
+
+async def _manifest(store: ObjectStore, key: str) -> Manifest | None:
+    try:
+        data, _ = await store.get(key)
+    except NotFoundError:
+        return None
+    try:
+        return parse_manifest(data)
+    except ValueError as error:
+        raise DataError(f"{key}: {error}; move it away, then try again") from error

@@ -1,0 +1,111 @@
+"""Publishes each partition as soon as all its tasks are decided, one partition at a time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from exporter.core.ledger import Entry, Ledger
+from exporter.core.partition import Partition
+from exporter.core.plan import Plan, Scope, Task
+from exporter.core.report import Dataset
+from exporter.core.studio import StudioId
+from exporter.errors import DataError, PlanConflictError
+from exporter.jobs.account import Account
+from exporter.jobs.events import Observer, PartitionPublished
+from exporter.jobs.publish import Publisher, Swap
+from exporter.jobs.stage import Staging
+
+
+class Release:
+    """Which partitions are waiting for which tasks, and what is published of them."""
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        plan: Plan,
+        published: Mapping[Partition, Ledger],
+        account: Account,
+        staging: Staging,
+        publisher: Publisher,
+        withheld: Mapping[StudioId, str],
+        observer: Observer,
+    ) -> None:
+        """Nothing is decided.
+
+        Args:
+            scope: with `rewrite`, nothing is published before all is fetched: a reader must not see two grains for
+                longer than needed.
+            plan: the tasks.
+            published: what is in the sink before the run.
+            account: knows what became of each task, and is told what was published.
+            staging: holds the rows.
+            publisher: puts them.
+            withheld: studios of which nothing more may be published, and why: their rows may be another's.
+            observer: is told of each partition.
+        """
+        self._rewrite = scope.rewrite
+        self._datasets = {dataset.name: dataset for dataset in scope.datasets}
+        self._published = published
+        self._account = account
+        self._staging = staging
+        self._publisher = publisher
+        self._observer = observer
+        self._tasks: dict[Partition, list[Task]] = {}
+        for task in plan.tasks:
+            self._tasks.setdefault(task.partition, []).append(task)
+        self._undecided = Counter({partition: len(tasks) for partition, tasks in self._tasks.items()})
+        self._ready: asyncio.Queue[Partition] = asyncio.Queue()
+        self._withheld = withheld
+
+    def decided(self, task: Task) -> None:
+        """*task* is whole or failed."""
+        self._undecided[task.partition] -= 1
+        if not self._undecided[task.partition] and not self._rewrite:
+            self._ready.put_nowait(task.partition)
+
+    async def run(self) -> None:
+        """Publish what is ready, for as long as the run lasts."""
+        while True:
+            partition = await self._ready.get()
+            await self._publish(partition, self._datasets[partition.dataset], self._tasks.get(partition, []))
+            self._ready.task_done()
+
+    async def finish(self) -> None:
+        """Wait until all that can be published is."""
+        if self._rewrite and not self._account.has_failures:
+            old = (partition for partition in self._published if partition.dataset in self._datasets)
+            for partition in sorted({*self._tasks, *old}):
+                self._ready.put_nowait(partition)
+        await self._ready.join()
+
+    async def _publish(self, partition: Partition, dataset: Dataset, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if self._account[task].error is None and (reason := self._withheld.get(task.studio.id)):
+                self._account.failed(task, f"{task}: {reason}")
+        whole = [task for task in tasks if self._account[task].error is None]
+        if not whole and not self._rewrite:
+            return
+        fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
+        entries = tuple(
+            Entry(
+                studio=task.studio.id,
+                window=task.window,
+                rows=self._account[task].rows,
+                total=self._account[task].total or 0,
+                run_id=self._publisher.run_id,
+                began_at=fetch.began_at,
+            )
+            for task, fetch in zip(whole, fetches, strict=True)
+        )
+        try:
+            rows = await self._staging.rows(dataset, fetches)
+            swap = Swap(partition=partition, dataset=dataset, rows=rows, entries=entries, drop_all=self._rewrite)
+            record = await self._publisher.publish(swap)
+        except (DataError, PlanConflictError) as error:
+            for task in whole:
+                self._account.failed(task, f"{task}: {error}")
+            return
+        self._account.published(record, whole)
+        self._observer(PartitionPublished(object=record, tasks=len(whole)))
+        await self._staging.release(dataset.name, [fetch.fetch_id for fetch in fetches])

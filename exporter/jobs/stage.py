@@ -1,0 +1,339 @@
+"""Takes pages as they come and makes them safe: decode, protect, check, write to the sink's staging area.
+
+Rules kept here:
+
+- A page counts as fetched once it is written; until then a stop loses it, afterwards nothing does.
+- What must not be stored never is: columns are dropped and hashed before the first byte is written.
+- Writing in batches costs nothing: while one segment is written, the next pages gather, and go together.
+- Only whole fetches are sealed; a sealed fetch has passed every check.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from exporter.core.answer import Page
+from exporter.core.partition import segment_key
+from exporter.core.plan import Task
+from exporter.core.report import Dataset, DatasetName
+from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
+from exporter.errors import DataError, ExporterError, NotFoundError, OutcomeUnknownError
+from exporter.store.base import ObjectStore
+from exporter.tables import privacy
+from exporter.tables.assembly import Assembly
+from exporter.tables.decode import Decoded, decode_pages
+from exporter.tables.labels import Labels
+from exporter.tables.schema import (
+    EXPORTED_AT,
+    LEADING,
+    RUN_ID,
+    STUDIO_ID,
+    TRAILING,
+    WINDOW_END,
+    WINDOW_START,
+    written_fields,
+)
+from exporter.tables.segment import decode_segment, encode_segment
+
+#: A segment's put is repeated that often while nobody knows whether it landed: its key is ours alone.
+PUT_ATTEMPTS = 5
+
+#: Pages that may wait to be written; more make those who fetch wait.
+MOST_WAITING = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStamp:
+    """Which run stages.
+
+    Attributes:
+        run_id: of this run.
+        began_at: UTC.
+        full: whether it fetches settled tasks again.
+    """
+
+    run_id: str
+    began_at: datetime
+    full: bool
+
+
+@dataclass(slots=True)
+class _Arrival:
+    assembly: Assembly
+    page: Page
+    labels: Labels | None
+    done: asyncio.Future[int]
+
+
+class Staging:
+    """The staged rows of this run, and those of earlier runs that it goes on with."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        stamp: RunStamp,
+        *,
+        hash_key: bytes,
+        clock: Callable[[], datetime],
+        on_sealed: Callable[[Task, pa.Table], None],
+    ) -> None:
+        """Nothing staged yet.
+
+        Args:
+            store: the sink.
+            stamp: which run this is.
+            hash_key: for the columns that are written as keyed hashes.
+            clock: the time, UTC.
+            on_sealed: looks at a whole fetch before it is sealed; may raise to fail it.
+        """
+        self._store = store
+        self._stamp = stamp
+        self._hash_key = hash_key
+        self._clock = clock
+        self._on_sealed = on_sealed
+        self._waiting: list[_Arrival] = []
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Semaphore(MOST_WAITING)
+        self._number = 0
+        self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
+        self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
+        self.extra_columns: dict[DatasetName, dict[str, None]] = {}
+
+    def adopt(self, dataset: DatasetName, fetch: StagedFetch) -> None:
+        """Go on with what an earlier run staged."""
+        self._fetches[dataset, fetch.fetch_id] = fetch
+        for key in fetch.segments:
+            self._in_use.setdefault(key, set()).add((dataset, fetch.fetch_id))
+
+    async def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> int:
+        """Make *page* safe.
+
+        Returns:
+            Its rows, as the API counts them.
+
+        Raises:
+            ChangedError: the report changed while it was paged.
+            DataError: the page is not what was promised.
+            StoreError: it could not be written.
+        """
+        async with self._room:
+            arrival = _Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
+            self._waiting.append(arrival)
+            self._arrived.set()
+            return await arrival.done
+
+    async def run(self) -> None:
+        """Write what arrives, for as long as the run lasts."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, self._waiting = self._waiting, []
+            for dataset, arrivals in _by_dataset(batch):
+                await self._write(dataset, arrivals)
+
+    async def restore(self, assembly: Assembly, fetch: StagedFetch) -> None:
+        """Fill *assembly* with the pages that are staged of *fetch*.
+
+        Raises:
+            ChangedError, DataError, NotFoundError: they cannot be used.
+        """
+        for page, table in await self._pages([fetch]):
+            assembly.add(page, table)
+        assembly.resumed = True
+
+    def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
+        """The whole fetch of *task*."""
+        fetch = self._fetches[task.dataset.name, fetch_id]
+        if fetch.seal is None:
+            raise DataError(f"{task}: is not whole")
+        return fetch
+
+    async def rows(self, dataset: Dataset, fetches: Sequence[StagedFetch]) -> pa.Table:
+        """The rows of whole *fetches*, as they are published."""
+        pages = await self._pages(fetches)
+        seals = {fetch.fetch_id: fetch.seal for fetch in fetches}
+        repeat = [index for index, (page, _) in enumerate(pages) for _ in range(page.rows)]
+        take = pa.array(repeat, pa.int32())
+
+        def spread(values: Iterable[object], field: pa.Field) -> pa.Array:
+            return pa.array(list(values), field.type).take(take)
+
+        by_name = {field.name: field for field in (*LEADING, *TRAILING)}
+        table = pa.concat_tables([t for _, t in pages], promote_options="default") if pages else _no_rows(dataset)
+        front = {
+            STUDIO_ID: (page.studio for page, _ in pages),
+            WINDOW_START: (page.window.start for page, _ in pages),
+            WINDOW_END: (page.window.end for page, _ in pages),
+        }
+        back = {
+            RUN_ID: (self._stamp.run_id for _ in pages),
+            EXPORTED_AT: ((seals[page.fetch_id] or _unsealed(page)).sealed_at for page, _ in pages),
+        }
+        for position, (name, values) in enumerate(front.items()):
+            table = table.add_column(position, by_name[name], spread(values, by_name[name]))
+        for name, values in back.items():
+            table = table.append_column(by_name[name], spread(values, by_name[name]))
+        return table
+
+    async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
+        """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
+        for fetch_id in fetch_ids:
+            fetch = self._fetches.pop((dataset, fetch_id), None)
+            for key in fetch.segments if fetch else ():
+                users = self._in_use.get(key, set())
+                users.discard((dataset, fetch_id))
+                if not users:
+                    self._in_use.pop(key, None)
+                    await self._store.delete(key)
+
+    async def _pages(self, fetches: Sequence[StagedFetch]) -> list[tuple[StagedPage, pa.Table]]:
+        """The pages of *fetches*, each with its rows, by task and offset. Reads one segment at a time."""
+        wanted = {(page.fetch_id, page.offset, key) for f in fetches for key, page in f.pages.values()}
+        found: list[tuple[StagedPage, pa.Table]] = []
+        for key in dict.fromkeys(key for fetch in fetches for key in fetch.segments):
+            try:
+                data, _ = await self._store.get(key)
+            except NotFoundError as error:
+                raise DataError(f"{key}: staged rows are gone; run again") from error
+            record, table = decode_segment(data)
+            start = 0
+            for page in record.pages:
+                if (page.fetch_id, page.offset, key) in wanted:
+                    found.append((page, table.slice(start, page.rows)))
+                start += page.rows
+        found.sort(key=lambda item: (item[0].studio, item[0].window, item[0].offset))
+        return found
+
+    async def _write(self, dataset: Dataset, arrivals: Sequence[_Arrival]) -> None:
+        pages: list[tuple[_Arrival, StagedPage, pa.Table]] = []
+        seals: list[Seal] = []
+        for arrival, api_rows, table, extras in self._decode(dataset, arrivals):
+            task = arrival.assembly.task
+            stored = privacy.apply(table, dataset, self._hash_key)
+            page = StagedPage(
+                studio=task.studio.id,
+                window=task.window,
+                fetch_id=arrival.assembly.fetch_id,
+                offset=arrival.page.request.offset,
+                api_rows=api_rows,
+                rows=table.num_rows,
+                total=arrival.page.total,
+                received_at=arrival.page.received_at,
+            )
+            try:
+                seal = self._assemble(arrival.assembly, page, table if drops_keys(dataset) else stored)
+            except ExporterError as error:
+                _fail(arrival, error)
+                continue
+            self.extra_columns.setdefault(dataset.name, {}).update(dict.fromkeys(extras))
+            pages.append((arrival, page, stored))
+            seals += [seal] if seal else []
+        if not pages:
+            return
+        key = segment_key(self._stamp.run_id, self._number)
+        self._number += 1
+        record = SegmentRecord(
+            dataset=dataset.name,
+            grain=dataset.grain.id,
+            run_id=self._stamp.run_id,
+            began_at=self._stamp.began_at,
+            full=self._stamp.full,
+            pages=tuple(page for _, page, _ in pages),
+            seals=tuple(seals),
+        )
+        table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default")
+        await self._put(key, encode_segment(record, table))
+        for _, page, _ in pages:
+            self._note(dataset.name, key, page)
+        for seal in seals:
+            self._fetches[dataset.name, seal.fetch_id].seal = seal
+        for arrival, page, _ in pages:
+            if not arrival.done.done():
+                arrival.done.set_result(page.api_rows)
+
+    def _assemble(self, assembly: Assembly, page: StagedPage, table: pa.Table) -> Seal | None:
+        assembly.add(page, table)
+        if not assembly.is_whole:
+            return None
+        self._on_sealed(assembly.task, assembly.check())
+        return Seal(
+            studio=page.studio,
+            window=page.window,
+            fetch_id=page.fetch_id,
+            total=assembly.total or 0,
+            rows=assembly.rows,
+            sealed_at=self._clock(),
+        )
+
+    def _decode(
+        self, dataset: Dataset, arrivals: Sequence[_Arrival]
+    ) -> Iterable[tuple[_Arrival, int, pa.Table, tuple[str, ...]]]:
+        """Decode pages with the same columns in one go; where one of them is bad, each by itself."""
+        groups: dict[object, list[_Arrival]] = {}
+        for arrival in arrivals:
+            page = arrival.page
+            shape = page.headers or page.body[: page.body.find(b"\n")]
+            groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
+        for group in groups.values():
+            try:
+                yield from _split(group, decode_pages([a.page for a in group], dataset, group[0].labels))
+            except DataError:
+                for arrival in group:
+                    try:
+                        yield from _split([arrival], decode_pages([arrival.page], dataset, arrival.labels))
+                    except DataError as error:
+                        _fail(arrival, error)
+
+    def _note(self, dataset: DatasetName, key: str, page: StagedPage) -> None:
+        fetch = self._fetches.setdefault(
+            (dataset, page.fetch_id),
+            StagedFetch(studio=page.studio, window=page.window, fetch_id=page.fetch_id, began_at=self._stamp.began_at),
+        )
+        fetch.pages[page.offset] = (key, page)
+        self._in_use.setdefault(key, set()).add((dataset, page.fetch_id))
+
+    async def _put(self, key: str, data: bytes) -> None:
+        for attempt in range(1, PUT_ATTEMPTS + 1):
+            try:
+                await self._store.put(key, data)
+                return
+            except OutcomeUnknownError:
+                if attempt == PUT_ATTEMPTS:
+                    raise
+
+
+def drops_keys(dataset: Dataset) -> bool:
+    """Whether staged rows lack a column of the group key, so that they cannot be told apart any more."""
+    return any(column.name in dataset.drop for column in dataset.key_columns)
+
+
+def _by_dataset(batch: Sequence[_Arrival]) -> Iterable[tuple[Dataset, list[_Arrival]]]:
+    groups: dict[DatasetName, list[_Arrival]] = {}
+    for arrival in batch:
+        groups.setdefault(arrival.assembly.task.dataset.name, []).append(arrival)
+    return [(arrivals[0].assembly.task.dataset, arrivals) for arrivals in groups.values()]
+
+
+def _split(group: Sequence[_Arrival], decoded: Decoded) -> Iterable[tuple[_Arrival, int, pa.Table, tuple[str, ...]]]:
+    # With a pivot each of the API's rows became one row per period.
+    periods = decoded.table.num_rows // max(1, sum(decoded.page_rows))
+    start = 0
+    for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
+        yield arrival, api_rows, decoded.table.slice(start, api_rows * periods), decoded.extras
+        start += api_rows * periods
+
+
+def _fail(arrival: _Arrival, error: ExporterError) -> None:
+    if not arrival.done.done():
+        arrival.done.set_exception(error)
+
+
+def _unsealed(page: StagedPage) -> Seal:
+    raise DataError(f"{page.studio} {page.window}: is not whole")
+
+
+def _no_rows(dataset: Dataset) -> pa.Table:
+    return pa.schema(written_fields(dataset)).empty_table()

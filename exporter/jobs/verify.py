@@ -1,0 +1,260 @@
+"""Holds the published data against the manifests, and on request against the API's own totals.
+
+Rules kept here: nothing is changed; one part is in memory at a time; a difference is said with the place, what was
+expected and what was seen.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.api.base import ReportSource
+from exporter.core.answer import Format, PageRequest
+from exporter.core.ledger import Ledger
+from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
+from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
+from exporter.core.report import Dataset, Pivot
+from exporter.core.studio import Studio, StudioId
+from exporter.core.window import Window
+from exporter.errors import DataError, NotFoundError
+from exporter.jobs.history import read_manifests
+from exporter.store.base import ObjectStore
+from exporter.tables.decode import decode_pages
+from exporter.tables.parquet import decode_part
+from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START
+
+_Span = tuple[StudioId, Window]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTotal:
+    """One studio's own total over a range of days.
+
+    Attributes:
+        studio, days: whose, of which days.
+        published: sum published.
+        source: sum as the API counts it now.
+    """
+
+    studio: StudioId
+    days: Window
+    published: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was found in one dataset.
+
+    Attributes:
+        dataset: its name.
+        parts, rows: read.
+        measure: sum of the counts (rows, where the report has none).
+        differences: one line each; empty where everything agrees.
+        source: the API's totals; empty where it was not asked.
+    """
+
+    dataset: str
+    parts: int
+    rows: int
+    measure: int
+    differences: tuple[str, ...]
+    source: tuple[SourceTotal, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the parts of one dataset hold, by studio and window, held against what the manifests say."""
+
+    recorded: Mapping[str, ObjectRecord] = field(default_factory=dict)
+    tasks: Mapping[_Span, tuple[str, TaskRecord]] = field(default_factory=dict)
+    parts: int = 0
+    rows: dict[_Span, int] = field(default_factory=dict)
+    measure: dict[_Span, int] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+
+async def verify(
+    store: ObjectStore, dataset: Dataset, studios: Sequence[Studio], source: ReportSource | None
+) -> Verified:
+    """Re-read what is published of *dataset*.
+
+    Args:
+        store: the sink.
+        dataset: what to read.
+        studios: whose totals are asked for.
+        source: the report API; None where it shall not be asked.
+
+    Raises:
+        StoreError: the sink cannot be read.
+        SourceError: the API did not tell its totals.
+    """
+    manifests = await read_manifests(store, dataset.name)
+    found = _Found(recorded=_newest_objects(manifests), tasks=_newest_tasks(manifests))
+    keys = {info.key for info in await store.list(partitions_prefix(dataset.name))}
+    for key in sorted(keys | found.recorded.keys()):
+        partition = parse_partition(key)
+        if partition is None:
+            found.differences.append(f"{key}: is no object of this dataset; move it away")
+        elif key not in keys:
+            found.differences.append(f"{key}: is gone, the manifests say that it holds {found.recorded[key].rows} rows")
+        else:
+            await _look_at(store, partition, dataset, found)
+    totals: tuple[SourceTotal, ...] = ()
+    if source is not None:
+        totals = await _ask(source, dataset, studios, found)
+        found.differences += [
+            f"{dataset.name}: {t.studio} {t.days}: {t.published} are published, the API counts {t.source} now;"
+            f" run again, with --full where the days are settled"
+            for t in totals
+            if t.published != t.source
+        ]
+    return Verified(
+        dataset=dataset.name,
+        parts=found.parts,
+        rows=sum(found.rows.values()),
+        measure=sum(found.measure.values()),
+        differences=tuple(found.differences),
+        source=totals,
+    )
+
+
+async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, found: _Found) -> None:
+    try:
+        data, _ = await store.get(partition.key)
+        table, ledger = await asyncio.to_thread(decode_part, data)
+    except NotFoundError:
+        return  # replaced this very moment by a run that is under way
+    except DataError as error:
+        found.differences.append(f"{partition.key}: {error}; restore it, or delete it and run with --full")
+        return
+    found.parts += 1
+    record = found.recorded.get(partition.key)
+    if record is None:
+        found.differences.append(f"{partition.key}: is in no manifest; run again to record it")
+    elif hashlib.sha256(data).hexdigest() != record.sha256:
+        found.differences.append(
+            f"{partition.key}: its bytes are not those that were published at {record.published_at}"
+        )
+    rows, measure = _sums(table, dataset)
+    found.differences += _against_ledger(partition, ledger, rows, found.tasks)
+    for span, number in rows.items():
+        found.rows[span] = found.rows.get(span, 0) + number
+        found.measure[span] = found.measure.get(span, 0) + measure[span]
+    for entry in ledger.entries:
+        found.rows.setdefault((entry.studio, entry.window), 0)
+        found.measure.setdefault((entry.studio, entry.window), 0)
+
+
+def _sums(table: pa.Table, dataset: Dataset) -> tuple[dict[_Span, int], dict[_Span, int]]:
+    """Rows, and the sum of what adds up, by studio and window."""
+    counted = COUNT in dataset.spec.measures and COUNT in table.column_names
+    aggregations: list[tuple[object, str]] = [([], "count_all")]
+    if counted:
+        aggregations.append((COUNT, "sum"))
+    groups = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END]).aggregate(aggregations).to_pylist()
+    rows: dict[_Span, int] = {}
+    measure: dict[_Span, int] = {}
+    for group in groups:
+        span = (StudioId(group[STUDIO_ID]), Window(group[WINDOW_START], group[WINDOW_END]))
+        rows[span] = group["count_all"]
+        measure[span] = group[f"{COUNT}_sum"] if counted else group["count_all"]
+    return rows, measure
+
+
+def _against_ledger(
+    partition: Partition, ledger: Ledger, rows: Mapping[_Span, int], tasks: Mapping[_Span, tuple[str, TaskRecord]]
+) -> list[str]:
+    differences = []
+    expected = {(entry.studio, entry.window): entry for entry in ledger.entries}
+    for span in sorted(rows.keys() | expected.keys()):
+        studio, window = span
+        where = f"{partition.key}: {studio} {window}"
+        entry = expected.get(span)
+        if entry is None:
+            differences.append(f"{where}: {rows[span]} rows of a task that its ledger does not know")
+            continue
+        if rows.get(span, 0) != entry.rows:
+            differences.append(f"{where}: {rows.get(span, 0)} rows instead of {entry.rows}")
+        if partition_of(partition.dataset, window) != partition:
+            differences.append(f"{where}: belongs to another partition")
+        run_id, task = tasks.get(span, ("", None))
+        if task and run_id == entry.run_id and task.state is not TaskState.FAILED and task.rows != entry.rows:
+            differences.append(f"{where}: {entry.rows} rows, the manifest of {run_id} says {task.rows}")
+    return differences
+
+
+def _newest_objects(manifests: Sequence[Manifest]) -> dict[str, ObjectRecord]:
+    newest: dict[str, ObjectRecord] = {}
+    for record in (record for manifest in manifests for record in manifest.objects):
+        if record.key not in newest or newest[record.key].published_at <= record.published_at:
+            newest[record.key] = record
+    return newest
+
+
+def _newest_tasks(manifests: Sequence[Manifest]) -> dict[_Span, tuple[str, TaskRecord]]:
+    tasks: dict[_Span, tuple[str, TaskRecord]] = {}
+    for manifest in manifests:
+        for task in manifest.tasks:
+            if task.state in {TaskState.PUBLISHED, TaskState.EMPTY}:
+                tasks[StudioId(task.studio), _window(task)] = (manifest.run_id, task)
+    return tasks
+
+
+def _window(task: TaskRecord) -> Window:
+    return Window(date.fromisoformat(task.window_start), date.fromisoformat(task.window_end))
+
+
+async def _ask(
+    source: ReportSource, dataset: Dataset, studios: Sequence[Studio], found: _Found
+) -> tuple[SourceTotal, ...]:
+    """Each studio's own totals, over ranges of days as long as possible."""
+    wanted = [(studio, days) for studio in studios for days in _ranges(studio.id, found)]
+    totals = await asyncio.gather(*(_total(source, dataset, studio, days) for studio, days in wanted))
+    return tuple(
+        SourceTotal(
+            studio=studio.id,
+            days=days,
+            published=sum(n for (s, w), n in found.measure.items() if s == studio.id and days.covers(w)),
+            source=total,
+        )
+        for (studio, days), total in zip(wanted, totals, strict=True)
+    )
+
+
+def _ranges(studio: StudioId, found: _Found) -> list[Window]:
+    """The published windows of *studio*, those that follow each other taken together."""
+    ranges: list[Window] = []
+    for window in sorted(w for s, w in found.measure if s == studio):
+        if ranges and ranges[-1].end == window.start:
+            ranges[-1] = Window(ranges[-1].start, window.end)
+        else:
+            ranges.append(window)
+    return ranges
+
+
+async def _total(source: ReportSource, dataset: Dataset, studio: Studio, days: Window) -> int:
+    """What the API counts, asked for as a grand total: one row, or none; more where it insists on other columns."""
+    spec = dataset.spec
+    names = spec.measures or spec.row_key
+    columns = tuple(column for column in spec.columns if column.name in names)
+    plain = replace(dataset, columns=columns, pivot=Pivot.ALL, drop=frozenset(), hash=frozenset())
+    offset, total, limit = 0, 0, 100
+    while True:
+        page = await source.fetch(
+            PageRequest(dataset=plain, studio=studio, window=days, offset=offset, limit=limit, format=Format.JSON)
+        )
+        if not spec.measures:
+            if page.total is None:
+                raise DataError(f"{studio.id} {days}: the API does not tell how many rows there are")
+            return page.total
+        decoded = decode_pages([page], plain)
+        total += pc.sum(decoded.table.column(COUNT)).as_py() or 0
+        offset += limit
+        if offset >= (page.total if page.total is not None else decoded.page_rows[0]):
+            return total

@@ -1,0 +1,52 @@
+"""Which process this is, and whether another one on this machine still lives."""
+
+import os
+import platform
+from pathlib import Path
+
+from exporter.jobs.resume import Owner
+
+_PROC = Path("/proc")
+
+
+def this_host() -> str:
+    """The machine since its last start, and the part of it whose process numbers can be told apart from here.
+
+    Containers share the machine's boot id but not its process numbers, so the namespace is a part of the answer.
+    """
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return platform.node()
+
+
+def this_process() -> str:
+    """This process; the number alone may be used again, so its start stands beside it."""
+    return f"{os.getpid()} {_started(os.getpid())}"
+
+
+def is_running(owner: Owner) -> bool | None:
+    """Whether the process of *owner* lives; None where it is on another machine."""
+    if owner.host != this_host():
+        return None
+    number, _, started = owner.process.partition(" ")
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives, and is somebody else's
+    except ValueError:
+        return None
+    return _started(int(number)) == started
+
+
+def _started(number: int) -> str:
+    """When a process began, in ticks since the machine's start; empty where that cannot be told."""
+    try:
+        stat = (_PROC / str(number) / "stat").read_text()
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything, also spaces and parentheses. Source: proc(5), /proc/pid/stat.
+    return stat.rpartition(")")[2].split()[19]
