@@ -1,0 +1,166 @@
+"""The commands that need a configuration: each reads it, calls one job, and shows what came of it."""
+
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from exporter.app import App, Choice, open_app
+from exporter.cli import render
+from exporter.cli.codes import ExitCode
+from exporter.cli.grid import show
+from exporter.cli.meter import Meter
+from exporter.cli.output import emit
+from exporter.cli.progress import open_progress
+from exporter.cli.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
+from exporter.config.load import load_settings
+from exporter.core.manifest import Manifest, RunState
+from exporter.core.report import ColumnType, Dataset
+from exporter.jobs.doctor import Check
+from exporter.tables.ddl import Dialect
+from exporter.tables.ddl import ddl as definition
+
+#: Runs whose unasked columns a table definition takes up.
+_RUNS_WITH_EXTRAS = 100
+
+
+async def doctor(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Look at configuration, sink, clock and credentials."""
+    async with _open(args, environ) as app:
+        valid = Check(
+            name="configuration",
+            ok=True,
+            detail=f"{len(app.studios)} studios, {len(app.datasets)} datasets, every secret is set",
+        )
+        checks = (valid, *await app.doctor())
+    emit(render.checks_text(checks))
+    return ExitCode.OK if all(check.ok for check in checks) else ExitCode.FAILED
+
+
+async def plan(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Show what a run would do."""
+    async with _open(args, environ) as app:
+        api = app.settings.api
+        summary = summarise_plan(
+            await app.plan(_choice(args)), page_size=api.page_size, requests_per_minute=api.requests_per_minute
+        )
+    if args.json:
+        emit(render.to_json(summary))
+        return ExitCode.OK
+    if summary.tasks:
+        show(render.plan_grid(summary))
+    emit(render.plan_text(summary))
+    return ExitCode.OK
+
+
+async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Export what is not settled yet."""
+    if args.dry_run:
+        return await plan(args, environ)
+    async with _open(args, environ) as app:
+        return await export(app, _choice(args), log_format=args.log_format, as_json=args.json)
+
+
+async def export(app: App, choice: Choice, *, log_format: str | None, as_json: bool = False) -> ExitCode:
+    """Run once, with progress on stderr and a summary on stdout, also where the run was stopped."""
+    api = app.settings.api
+    meter = Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
+    try:
+        with open_progress(meter, log_format) as observer:
+            manifests = await app.run(choice, observer)
+    finally:
+        if meter.manifests:
+            _show_run(summarise_run(meter.manifests), meter, as_json=as_json)
+    return ExitCode.OK if all(manifest.state is RunState.OK for manifest in manifests) else ExitCode.FAILED
+
+
+async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Show the last runs."""
+    async with _open(args, environ) as app:
+        runs = summarise_runs(await app.history(_choice(args), args.last), args.last)
+    if args.json:
+        emit(render.to_json({"runs": runs}))
+    elif runs:
+        show(render.history_grid(runs))
+    else:
+        emit("there is no run yet\n")
+    return ExitCode.OK
+
+
+async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Hold what is published against the manifests, and on request against the API."""
+    async with _open(args, environ) as app:
+        verified = await app.verify(_choice(args), source=args.source)
+    differences = sum(len(found.differences) for found in verified)
+    emit(
+        render.to_json({"differences": differences, "datasets": verified})
+        if args.json
+        else render.verified_text(verified)
+    )
+    return ExitCode.DIFFERS if differences else ExitCode.OK
+
+
+async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Print the table definitions."""
+    async with _open(args, environ) as app:
+        manifests = await app.history(_choice(args), _RUNS_WITH_EXTRAS)
+        chosen = [d for d in app.datasets if not args.datasets or d.name in args.datasets]
+        settings = app.settings
+    statements = [
+        definition(
+            dataset,
+            location(settings.sink.url),
+            Dialect(args.dialect),
+            f"{settings.windows.start:%Y-%m}",
+            extra_columns(dataset, manifests),
+        )
+        for dataset in chosen
+    ]
+    emit("\n".join(statements))
+    return ExitCode.OK
+
+
+def location(sink_url: str) -> str:
+    """Where a sink lies for an engine that runs in another folder: a URL on S3, or a whole path."""
+    if sink_url.startswith("s3://"):
+        return sink_url
+    path = unquote(urlsplit(sink_url).path) if sink_url.startswith("file:") else sink_url
+    return str(Path(path).expanduser().absolute())
+
+
+def extra_columns(dataset: Dataset, manifests: Sequence[Manifest]) -> tuple[tuple[str, ColumnType], ...]:
+    """Columns of *dataset* that came without being asked for; of a type that the catalogue does not know, strings."""
+    types = {column.name: column.type for column in dataset.spec.columns}
+    names = dict.fromkeys(
+        name for manifest in manifests if manifest.dataset == dataset.name for name in manifest.extra_columns
+    )
+    return tuple((name, types.get(name, ColumnType.STRING)) for name in names)
+
+
+def _show_run(summary: RunSummary, meter: Meter, *, as_json: bool) -> None:
+    if as_json:
+        emit(render.to_json(summary))
+        return
+    show(render.run_grid(summary))
+    emit(render.run_text(summary, meter, least_requests(meter.manifests, meter.page_size)))
+
+
+def _choice(args: Namespace) -> Choice:
+    """What the flags of a command narrow it to; no command has all of them."""
+    asked = vars(args)
+    return Choice(
+        start=asked.get("start"),
+        end=asked.get("end"),
+        studios=tuple(asked.get("studios", ())),
+        datasets=tuple(asked.get("datasets", ())),
+        full=asked.get("full", False),
+        rewrite=asked.get("rewrite", False),
+    )
+
+
+@asynccontextmanager
+async def _open(args: Namespace, environ: Mapping[str, str]) -> AsyncIterator[App]:
+    async with open_app(load_settings(args.config, environ), environ) as app:
+        yield app

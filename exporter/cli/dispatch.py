@@ -1,0 +1,97 @@
+"""From a command's name to its exit code: signals, and the one place where errors become exit codes.
+
+A command is an async function of the arguments and the environment; what only one command needs is imported when that
+one is called. The first SIGINT or SIGTERM asks it to stop, a second one insists.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Protocol, cast
+
+from exporter.cli import lines, output
+from exporter.cli.codes import ExitCode
+from exporter.errors import ExporterError, UsageError
+
+#: The modules of the commands that need no configuration; all others are in `commands`.
+_MODULES = {"demo": "demo", "init": "init", "sandbox": "sandbox"}
+
+#: Makes a terminal's cursor visible again, should a bar have hidden it.
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Command(Protocol):
+    """One of the words behind `exporter`."""
+
+    def __call__(self, args: Namespace, environ: Mapping[str, str], /) -> Awaitable[ExitCode]:
+        """Do it; results go to stdout."""
+        ...
+
+
+def dispatch(args: Namespace) -> ExitCode:
+    """Run the command that *args* name to its end."""
+    module = import_module(f"exporter.cli.{_MODULES.get(args.command, 'commands')}")
+    command = cast(Command, getattr(module, args.command))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_stoppable(command, args))
+    except UsageError as error:
+        _tell(error)
+        return ExitCode.USAGE
+    except ExporterError as error:
+        _complain(error, args)
+        return ExitCode.FAILED
+
+
+async def _stoppable(command: Command, args: Namespace) -> ExitCode:
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if task.cancelling():
+            _end_at_once()
+        task.cancel()
+
+    # The handlers stay until the loop is closed, so that what it still waits for can be cut short too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        return await command(args, os.environ)
+    except asyncio.CancelledError:
+        return ExitCode.INTERRUPTED
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster loop, where there is one for this platform; None for asyncio's own."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return None
+    return new_event_loop
+
+
+def _complain(error: ExporterError, args: Namespace) -> None:
+    """Say why a command could not go on; as an object where its log is made of objects."""
+    if "log_format" in args and lines.log_style(args.log_format) == "json":
+        line = lines.Line(level="error", event="stopped", message=str(error))
+        output.tell(lines.as_json(line, datetime.now(UTC)))
+    else:
+        _tell(error)
+
+
+def _tell(error: ExporterError) -> None:
+    for line in str(error).splitlines():
+        output.tell(f"exporter: {lines.printable(line)}")
+
+
+def _end_at_once() -> None:
+    """The end that a person insists on; what is published or staged is whole at every moment."""
+    if output.is_terminal(sys.stderr):
+        sys.stderr.write(_SHOW_CURSOR)
+        sys.stderr.flush()
+    os._exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,176 @@
+"""The log of a run, as lines: one JSON object each, or a sentence each.
+
+Rules kept here: a line tells what a person would look for in a log, so single pages and requests have none; requests
+that went wrong are told together, at most every ten seconds; control characters are escaped.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from exporter.cli.meter import Meter
+from exporter.cli.output import is_terminal
+from exporter.cli.summary import worst
+from exporter.core.manifest import RunState, sum_totals
+from exporter.core.plan import Task
+from exporter.jobs.events import Ended, Event, PartitionPublished, Planned, Refetched, TaskFetched
+
+#: The least time between two lines about requests that went wrong.
+TROUBLE_EVERY_S = 10.0
+
+_LEVELS = {RunState.OK: "info", RunState.FAILED: "error", RunState.INTERRUPTED: "warning"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a log.
+
+    Attributes:
+        level: "info", "warning" or "error".
+        event: one word for machines.
+        message: a sentence for people.
+        fields: the facts; JSON's types.
+    """
+
+    level: str
+    event: str
+    message: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+def log_style(log_format: str | None) -> str:
+    """How a run is told: "json" or "text" as asked for, else "bar" where a person looks at stderr, else "json"."""
+    return log_format or ("bar" if is_terminal(sys.stderr) else "json")
+
+
+def as_json(line: Line, now: datetime, run_id: str = "") -> str:
+    """One JSON object: time, level, event, run_id where there is one, the facts, and the sentence."""
+    run = {"run_id": run_id} if run_id else {}
+    return json.dumps(
+        {
+            "time": _moment(now),
+            "level": line.level,
+            "event": line.event,
+            **run,
+            **line.fields,
+            "message": line.message,
+        },
+        default=str,
+    )
+
+
+def as_text(line: Line, now: datetime) -> str:
+    """The time and the sentence, with the level where it is no ordinary one."""
+    level = "" if line.level == "info" else f"{line.level}: "
+    return f"{_moment(now)} {level}{printable(line.message)}"
+
+
+def printable(text: str) -> str:
+    """*text* with every character that a terminal might obey escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class LineLog:
+    """An observer that writes lines."""
+
+    def __init__(self, meter: Meter, write: Callable[[str], None], *, objects: bool) -> None:
+        """Nothing is written yet.
+
+        Args:
+            meter: is told every event, and knows the time.
+            write: takes one line without its end.
+            objects: JSON instead of sentences.
+        """
+        self._meter = meter
+        self._write = write
+        self._objects = objects
+        self._told_at = -TROUBLE_EVERY_S
+        self._told = (0, 0)
+
+    def __call__(self, event: Event) -> None:
+        """Count *event* and write what is to be said of it."""
+        self._meter.note(event)
+        now = self._meter.clock()
+        if isinstance(event, Ended) or now - self._told_at >= TROUBLE_EVERY_S:
+            self._tell_trouble(now)
+        if line := describe(event):
+            self._put(line)
+
+    def _tell_trouble(self, now: float) -> None:
+        seen = (self._meter.unanswered, self._meter.throttled)
+        unanswered, throttled = (new - old for new, old in zip(seen, self._told, strict=True))
+        if not unanswered and not throttled:
+            return
+        self._told_at, self._told = now, seen
+        self._put(
+            Line(
+                level="warning",
+                event="trouble",
+                message=f"{unanswered} requests had no usable answer, {throttled} were answered 429 (slow down)",
+                fields={"unanswered": unanswered, "throttled": throttled},
+            )
+        )
+
+    def _put(self, line: Line) -> None:
+        now = datetime.now(UTC)
+        self._write(as_json(line, now, self._meter.run_id) if self._objects else as_text(line, now))
+
+
+def describe(event: Event) -> Line | None:
+    """The line that *event* deserves, if any."""
+    match event:
+        case Planned(plan=plan):
+            least = f"at least {event.least_requests} requests"
+            return Line(
+                level="info",
+                event="planned",
+                message=f"run {event.run_id}: {len(plan.tasks)} tasks to fetch, {len(plan.done)} settled, {least}",
+                fields={
+                    "tasks": len(plan.tasks),
+                    "settled": len(plan.done),
+                    "resumed_tasks": event.resumed_tasks,
+                    "least_requests": event.least_requests,
+                },
+            )
+        case TaskFetched(task=task, rows=rows, error=None):
+            return Line(
+                level="info", event="fetched", message=f"{task}: {rows} rows", fields={**_place(task), "rows": rows}
+            )
+        case TaskFetched(task=task, error=str(error)):
+            return Line(level="error", event="failed", message=error, fields={**_place(task), "error": error})
+        case Refetched(task=task, reason=reason):
+            return Line(level="warning", event="refetched", message=f"{reason}; fetched again", fields=_place(task))
+        case PartitionPublished(object=record):
+            return Line(
+                level="info",
+                event="published",
+                message=f"{record.key}: {record.rows} rows, {record.bytes} bytes",
+                fields={"key": record.key, "rows": record.rows, "bytes": record.bytes, "tasks": event.tasks},
+            )
+        case Ended(manifests=manifests):
+            state = worst(manifest.state for manifest in manifests)
+            totals = sum_totals(manifests)
+            return Line(
+                level=_LEVELS[state],
+                event="ended",
+                message=f"{state}: {totals.published} tasks published, {totals.empty} empty, {totals.failed} failed,"
+                f" {totals.pending} left; {totals.rows} rows, {totals.requests} requests, {totals.seconds:.1f} s",
+                fields={"state": state, **asdict(totals)},
+            )
+        case _:
+            return None
+
+
+def _place(task: Task) -> dict[str, object]:
+    return {
+        "dataset": task.dataset.name,
+        "studio": task.studio.id,
+        "window_start": task.window.start.isoformat(),
+        "window_end": task.window.end.isoformat(),
+    }
+
+
+def _moment(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,27 @@
+"""Who looks on while a run works: a live bar for a person, or lines for a log; always on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from exporter.cli.lines import LineLog, log_style
+from exporter.cli.meter import Meter
+from exporter.cli.output import tell
+from exporter.jobs.events import Observer
+
+
+@contextmanager
+def open_progress(meter: Meter, log_format: str | None) -> Iterator[Observer]:
+    """An observer for one run, and what it shows for as long as the block lasts.
+
+    Args:
+        meter: is told every event.
+        log_format: "json" or "text"; None for a bar on a terminal and JSON elsewhere.
+    """
+    match log_style(log_format):
+        case "bar":
+            from exporter.cli.bar import open_bar  # noqa: PLC0415 - rich, where it is used
+
+            with open_bar(meter) as bar:
+                yield bar
+        case style:
+            yield LineLog(meter, tell, objects=style == "json")

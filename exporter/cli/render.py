@@ -1,0 +1,194 @@
+"""Values as text and as JSON. Pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, date, datetime
+
+from exporter.cli.grid import Grid
+from exporter.cli.lines import printable
+from exporter.cli.meter import Meter
+from exporter.cli.summary import PlanSummary, RunSummary
+from exporter.core.manifest import RunState
+from exporter.jobs.doctor import Check
+from exporter.jobs.verify import Verified
+
+#: Studios that are named where a credential has many.
+_NAMED = 3
+_KILO = 1000
+_MINUTE_S = 60
+
+
+def to_json(value: object) -> str:
+    """One JSON object: a dataclass, or what JSON can say with dataclasses in it."""
+    return json.dumps(value, indent=2, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def duration(seconds: float) -> str:
+    """Hours where there are any, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), _MINUTE_S)
+    hours, minutes = divmod(minutes, _MINUTE_S)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes as a person would say them."""
+    amount = float(size_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < _KILO:
+            return f"{size_bytes} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= _KILO
+    return f"{amount:.1f} TB"
+
+
+def plan_grid(plan: PlanSummary) -> Grid:
+    """What each credential has to do."""
+    return Grid(
+        columns=("credential", "studios", "tasks", "least requests", "least time"),
+        rows=tuple(
+            (
+                load.credential,
+                _some(load.studios),
+                load.tasks,
+                load.least_requests,
+                duration(load.least_seconds),
+            )
+            for load in plan.credentials
+        ),
+    )
+
+
+def plan_text(plan: PlanSummary) -> str:
+    """The sums of a plan."""
+    lines = []
+    if plan.continued:
+        lines.append(f"{plan.continued:,} tasks were published by the stopped run that this one goes on with")
+    if plan.tasks:
+        lines.append(f"{plan.tasks:,} tasks to fetch, {plan.settled:,} settled")
+        lines.append(
+            f"at least {plan.least_requests:,} requests (one for each task that was never published), which take at"
+            f" least {duration(plan.least_seconds)} at {plan.requests_per_minute:,} requests a minute and credential"
+        )
+    else:
+        lines.append(f"nothing to fetch: {plan.settled:,} tasks are settled")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def run_grid(run: RunSummary) -> Grid:
+    """What became of the tasks of each dataset."""
+    return Grid(
+        columns=("dataset", "state", "tasks", "published", "empty", "failed", "left", "settled", "rows"),
+        rows=tuple(
+            (
+                entry.dataset,
+                entry.state,
+                entry.totals.tasks,
+                entry.totals.published,
+                entry.totals.empty,
+                entry.totals.failed,
+                entry.totals.pending,
+                entry.totals.settled,
+                entry.totals.rows,
+            )
+            for entry in run.datasets
+        ),
+    )
+
+
+def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
+    """What a run cost, what failed, and what to do about it."""
+    totals = run.totals
+    lines = [f"run {run.run_id}: {run.state} after {totals.seconds:.1f} s"]
+    if totals.tasks:
+        lines += [
+            f"{totals.requests:,} requests; {least_requests:,} is the least possible",
+            f"{totals.retries:,} retries, {totals.throttled:,} throttled",
+            f"{meter.peak:,} of {meter.allowed:,} allowed requests in the busiest minute",
+            f"{size(totals.bytes_in)} received, {size(totals.bytes_out)} written",
+        ]
+    else:
+        lines.append(f"nothing to fetch: all {totals.settled:,} tasks are settled")
+    failures = [(entry.dataset, failure) for entry in run.datasets for failure in entry.failures]
+    lines += [f"failed: {printable(failure.error)}" for _, failure in failures]
+    if failures:
+        lines.append("run again to retry just these")
+    if run.state is RunState.INTERRUPTED:
+        lines.append("stopped: what is whole is kept; run again to go on from there")
+    lines += [
+        f"{entry.dataset}: columns that came without being asked for: {printable(', '.join(entry.extra_columns))}"
+        for entry in run.datasets
+        if entry.extra_columns
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def history_grid(runs: Sequence[RunSummary]) -> Grid:
+    """The runs, a line for each dataset."""
+    return Grid(
+        columns=(
+            "run",
+            "dataset",
+            "state",
+            "started (UTC)",
+            "time",
+            "tasks",
+            "failed",
+            "left",
+            "settled",
+            "rows",
+            "requests",
+        ),
+        rows=tuple(
+            (
+                run.run_id,
+                entry.dataset,
+                entry.state,
+                f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                duration(entry.totals.seconds),
+                entry.totals.tasks,
+                entry.totals.failed,
+                entry.totals.pending,
+                entry.totals.settled,
+                entry.totals.rows,
+                entry.totals.requests,
+            )
+            for run in runs
+            for entry in run.datasets
+        ),
+    )
+
+
+def verified_text(verified: Sequence[Verified]) -> str:
+    """What was read, whether the API agrees, and every difference."""
+    lines = []
+    for found in verified:
+        lines.append(f"{found.dataset}: {found.parts:,} parts, {found.rows:,} rows, sum {found.measure:,}")
+        agreeing = sum(total.published == total.source for total in found.source)
+        if found.source:
+            lines.append(f"{found.dataset}: {agreeing:,} of {len(found.source):,} totals agree with the API's own")
+        lines += [f"difference: {printable(difference)}" for difference in found.differences]
+    number = sum(len(found.differences) for found in verified)
+    lines.append(f"{number:,} differences" if number else "no difference")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def checks_text(checks: Sequence[Check]) -> str:
+    """A line for each check."""
+    return "".join(
+        f"{'ok     ' if check.ok else 'problem'}  {check.name}: {printable(check.detail)}\n" for check in checks
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"

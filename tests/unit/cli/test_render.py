@@ -1,0 +1,225 @@
+"""Values as text and as JSON."""
+
+import json
+from dataclasses import asdict
+from datetime import date, datetime
+
+import pytest
+
+from exporter.cli.commands import extra_columns, location
+from exporter.cli.grid import Grid, aligned
+from exporter.cli.meter import Meter
+from exporter.cli.render import (
+    checks_text,
+    duration,
+    history_grid,
+    plan_grid,
+    plan_text,
+    run_grid,
+    run_text,
+    size,
+    to_json,
+    verified_text,
+)
+from exporter.cli.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
+from exporter.core.manifest import RunState, TaskState, Totals
+from exporter.core.report import ColumnType
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.jobs.doctor import Check
+from exporter.jobs.verify import SourceTotal, Verified
+from tests.support.run_events import (
+    DATASET,
+    RUN_ID,
+    make_done,
+    make_manifest,
+    make_plan_of,
+    make_record,
+    make_tasks,
+)
+
+FAILED = make_record("juniper-pilates", state=TaskState.FAILED, error="juniper-pilates 2025-01: still \x1b 503")
+
+
+def meter():
+    return Meter(page_size=100, requests_per_minute=250, clock=lambda: 0.0, peak=12, allowed=500)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3599, "59:59"), (3600, "1:00:00")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3e15, "3000.0 TB")],
+)
+def test_sizes(size_bytes, text):
+    assert size(int(size_bytes)) == text
+
+
+def test_a_table_is_aligned_and_its_numbers_stand_at_the_right():
+    grid = Grid(columns=("studio", "rows"), rows=(("harbour-yoga", 1234), ("a", 5)))
+    assert aligned(grid) == "studio         rows\nharbour-yoga  1,234\na                 5\n"
+
+
+def test_a_table_without_rows_is_its_head():
+    assert aligned(Grid(columns=("studio", "rows"), rows=())) == "studio  rows\n"
+
+
+def test_the_worst_dataset_names_the_run():
+    assert worst([RunState.OK, RunState.INTERRUPTED, RunState.FAILED]) is RunState.INTERRUPTED
+    assert worst([RunState.OK, RunState.FAILED]) is RunState.FAILED
+    assert worst([]) is RunState.OK
+
+
+def test_a_run_is_the_sum_of_its_datasets():
+    first = make_manifest(FAILED, state=RunState.FAILED, totals=Totals(tasks=1, failed=1, seconds=2.0))
+    second = make_manifest(make_record(), dataset="other", totals=Totals(tasks=1, published=1, seconds=3.0))
+    run = summarise_run([first, second])
+    assert (run.run_id, run.state, run.totals.tasks, run.totals.seconds) == (RUN_ID, RunState.FAILED, 2, 3.0)
+    assert [failure.studio for failure in run.datasets[0].failures] == ["juniper-pilates"]
+    assert run.datasets[1].failures == ()
+
+
+def test_json_says_the_same_as_the_value():
+    run = summarise_run([make_manifest(FAILED, state=RunState.FAILED, extra_columns=("colour",))])
+    document = json.loads(to_json(run))
+    assert document["started_at"] == "2026-03-01T12:00:00Z"
+    assert document["totals"] == asdict(run.totals)
+    assert document["datasets"][0]["failures"] == [
+        {
+            "studio": "juniper-pilates",
+            "window_start": "2025-01-01",
+            "window_end": "2025-02-01",
+            "error": FAILED.error,
+        }
+    ]
+    assert document["datasets"][0]["extra_columns"] == ["colour"]
+    assert "\x1b" not in to_json(run)
+
+
+def test_json_refuses_what_it_cannot_say():
+    with pytest.raises(TypeError, match="set"):
+        to_json({"what": {1}})
+
+
+def test_runs_are_shown_newest_last_and_only_as_many_as_asked_for():
+    manifests = [make_manifest(run_id=f"2026030{day}T000000Z-0", dataset=name) for day in (3, 1, 2) for name in "ab"]
+    runs = summarise_runs(manifests, 2)
+    assert [run.run_id[:8] for run in runs] == ["20260302", "20260303"]
+    assert [len(run.datasets) for run in runs] == [2, 2]
+    assert len(history_grid(runs).rows) == 4
+
+
+def test_a_plan_tells_each_credential_its_load():
+    many = [task for n in range(5) for task in make_tasks(f"studio-{n}", months=1)]
+    lone = make_tasks("harbour-yoga", credential="credential-2", months=3)
+    plan = make_plan_of(*many, *lone, done=(make_done(lone[0]), make_done(lone[1], settled=False)))
+    summary = summarise_plan(plan, page_size=100, requests_per_minute=2)
+    assert (summary.tasks, summary.settled, summary.continued, summary.least_requests) == (8, 1, 1, 8)
+    assert [(load.tasks, load.least_seconds) for load in summary.credentials] == [(5, 120.0), (3, 60.0)]
+    assert summary.least_seconds == 120.0
+    assert plan_grid(summary).rows[0] == ("credential-1", "studio-0, studio-1, studio-2 and 2 more", 5, 5, "2:00")
+    assert "8 tasks to fetch, 1 settled\n" in plan_text(summary)
+    assert "1 tasks were published by the stopped run" in plan_text(summary)
+    assert json.loads(to_json(summary))["credentials"][1]["studios"] == ["harbour-yoga"]
+
+
+def test_a_plan_with_nothing_to_do_says_so():
+    summary = summarise_plan(
+        make_plan_of(done=(make_done(make_tasks("a")[0]),)), page_size=100, requests_per_minute=250
+    )
+    assert plan_text(summary) == "nothing to fetch: 1 tasks are settled\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "least"),
+    [
+        (make_record(total=0), 1),
+        (make_record(total=100), 1),
+        (make_record(total=101, requests=5, retries=3), 2),
+        (make_record(total=None, requests=8, state=TaskState.FAILED), 1),
+        (make_record(total=500, requests=2, resumed=True), 2),
+        (make_record(total=500, requests=0, resumed=True), 0),
+    ],
+)
+def test_the_least_number_of_requests_is_counted_in_pages(record, least):
+    assert least_requests([make_manifest(record)], 100) == least
+
+
+def test_the_summary_names_every_failure_and_the_way_out():
+    totals = Totals(tasks=2, published=1, failed=1, requests=9, retries=7, throttled=2, bytes_in=2000, seconds=1.25)
+    run = summarise_run([make_manifest(make_record(), FAILED, state=RunState.FAILED, totals=totals)])
+    text = run_text(run, meter(), 2)
+    assert "9 requests; 2 is the least possible\n7 retries, 2 throttled\n" in text
+    assert "12 of 500 allowed requests in the busiest minute\n" in text
+    assert "2.0 kB received, 0 bytes written\n" in text
+    assert "failed: juniper-pilates 2025-01: still \\x1b 503\nrun again to retry just these\n" in text
+    assert run_grid(run).rows[0][:6] == (DATASET.name, "failed", 2, 1, 0, 1)
+
+
+def test_the_summary_of_a_stopped_run_says_how_it_goes_on():
+    run = summarise_run([make_manifest(make_record(), state=RunState.INTERRUPTED)])
+    assert run_text(run, meter(), 1).endswith("run again to go on from there\n")
+
+
+def test_the_summary_of_a_run_without_tasks_says_that_all_is_settled():
+    text = run_text(summarise_run([make_manifest(totals=Totals(settled=12))]), meter(), 0)
+    assert "nothing to fetch: all 12 tasks are settled\n" in text
+    assert "requests" not in text
+
+
+def test_the_summary_tells_of_columns_that_nobody_asked_for():
+    text = run_text(summarise_run([make_manifest(make_record(), extra_columns=("colour", "size"))]), meter(), 1)
+    assert "attendance_strikes_grouped: columns that came without being asked for: colour, size\n" in text
+
+
+def test_every_difference_has_a_line():
+    total = SourceTotal(studio=StudioId("a"), days=Window(date(2025, 1, 1), date(2025, 2, 1)), published=3, source=4)
+    found = Verified(dataset="d", parts=1, rows=3, measure=3, differences=("one\x07", "two"), source=(total,))
+    text = verified_text([found])
+    assert text == (
+        "d: 1 parts, 3 rows, sum 3\nd: 0 of 1 totals agree with the API's own\n"
+        "difference: one\\x07\ndifference: two\n2 differences\n"
+    )
+    assert json.loads(to_json({"datasets": [found]}))["datasets"][0]["source"] == [
+        {"studio": "a", "days": {"start": "2025-01-01", "end": "2025-02-01"}, "published": 3, "source": 4}
+    ]
+
+
+def test_each_check_says_whether_it_is_well():
+    checks = (Check(name="clock", ok=True, detail="agrees"), Check(name="sink: put", ok=False, detail="no room"))
+    assert checks_text(checks) == "ok       clock: agrees\nproblem  sink: put: no room\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("file:///data/my%20lake", "/data/my lake"),
+        ("/data/lake", "/data/lake"),
+        ("./lake", "{cwd}/lake"),
+        ("~/lake", "{home}/lake"),
+    ],
+)
+def test_a_definition_needs_the_whole_location(url, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert location(url) == place.format(cwd=tmp_path, home="/home/somebody")
+
+
+def test_unasked_columns_have_the_catalogues_type_where_it_knows_them():
+    manifests = [
+        make_manifest(extra_columns=("venue_id", "colour")),
+        make_manifest(extra_columns=("colour",)),
+        make_manifest(dataset="other", extra_columns=("size",)),
+    ]
+    assert extra_columns(DATASET, manifests) == (("venue_id", ColumnType.INT64), ("colour", ColumnType.STRING))
+
+
+def test_times_are_told_in_utc():
+    moment = datetime.fromisoformat("2026-03-01T13:00:00+01:00")
+    assert json.loads(to_json({"at": moment})) == {"at": "2026-03-01T12:00:00Z"}
