@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -152,7 +153,7 @@ class _Envelope(msgspec.Struct):
     """The JSON answer. None of its keys is documented as required. Source: CONTRACT section 2."""
 
     total: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    column_headers: list[_ColumnHeader] | None = None
+    column_headers: msgspec.Raw = msgspec.Raw(b"null")
     rows: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -161,6 +162,7 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
         raise UnavailableError(f"{request}: the answer is no JSON object", status=answer.status)
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
+        headers = _headers(bytes(envelope.column_headers))
     except msgspec.ValidationError as error:
         raise DataError(
             f"{request}: the answer is no report as documented ({error}); the API may have changed"
@@ -175,12 +177,18 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
     return Page(
         request=request,
         format=Format.JSON,
-        headers=tuple(_header(column) for column in envelope.column_headers or ()),
+        headers=headers,
         total=envelope.total,
         body=rows,
         received_at=answer.received_at,
         size_bytes=answer.size_bytes,
     )
+
+
+@lru_cache(maxsize=64)
+def _headers(raw: bytes) -> tuple[Header, ...]:
+    """The headers in *raw*, which is the same for every page of a report."""
+    return tuple(_header(column) for column in msgspec.json.decode(raw, type=list[_ColumnHeader] | None) or ())
 
 
 def _header(column: _ColumnHeader) -> Header:

@@ -20,13 +20,18 @@ import aiohttp
 from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
-from exporter.api.protocol import ApiOptions, build_headers, build_url
+from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
-from exporter.core.answer import Page, PageRequest
+from exporter.core.answer import Format, Page, PageRequest
+from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey
+from exporter.core.window import Window
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError
 
 _CHUNK_BYTES = 64 * 1024
+
+#: Windows whose addresses are remembered; more than are open at a time.
+_MOST_STEMS = 1024
 
 #: How long a looked-up address is used.
 _DNS_CACHE_S = 300
@@ -99,16 +104,27 @@ class ReportClient:
         self._retry = retry or RetryPolicy(max_attempts=options.max_attempts)
         self._now = now
         self._on_attempt = on_attempt
+        self._stems: dict[tuple[int, str, Window, Format], tuple[Dataset, str]] = {}
 
     async def fetch(self, request: PageRequest) -> Page:
         """One page; see `ReportSource`. `DataError` where a report came in another shape than documented."""
-        url = URL(build_url(request, self._options), encoded=True)
+        url = URL(self._stem(request) + page_query(request, self._options), encoded=True)
 
         async def attempt(number: int) -> Page:
             async with self._gate.turn(request.studio.credential):
                 return await self._attempt(request, url, number)
 
         return await self._retry.run(str(request), attempt)
+
+    def _stem(self, request: PageRequest) -> str:
+        """`build_stem`, remembered: a window may have many pages."""
+        # The dataset is kept beside the address, so that its id belongs to no other while it is remembered.
+        key = (id(request.dataset), request.studio.id, request.window, request.format)
+        if key not in self._stems:
+            if len(self._stems) >= _MOST_STEMS:
+                self._stems.clear()
+            self._stems[key] = (request.dataset, build_stem(request, self._options))
+        return self._stems[key][1]
 
     async def _attempt(self, request: PageRequest, url: URL, number: int) -> Page:
         token = self._tokens[request.studio.credential]()

@@ -68,10 +68,12 @@ class ApiOptions:
 
 
 def build_url(request: PageRequest, options: ApiOptions) -> str:
-    """The address of one page, percent-encoded.
+    """The address of one page, percent-encoded. Equal requests have equal addresses."""
+    return build_stem(request, options) + page_query(request, options)
 
-    Equal requests have equal addresses.
-    """
+
+def build_stem(request: PageRequest, options: ApiOptions) -> str:
+    """What the addresses of all pages of one window begin with."""
     dataset = request.dataset
     spec = dataset.spec
     start, end = request.window.instants(request.studio.timezone)
@@ -85,7 +87,6 @@ def build_url(request: PageRequest, options: ApiOptions) -> str:
         pairs.append(("pivot", dataset.pivot.value))
         if dataset.pivot is not Pivot.ALL:
             pairs.append(("max_pivot_columns", str(dataset.max_pivot_columns)))
-    pairs += _paging(request, options.pagination)
     return f"{options.base_url.rstrip('/')}{spec.path}?{urlencode(pairs, quote_via=quote, safe=',:')}"
 
 
@@ -105,14 +106,15 @@ def _listed(name: str, values: Iterable[str], style: ListStyle) -> list[tuple[st
             assert_never(style)
 
 
-def _paging(request: PageRequest, pagination: Pagination) -> list[tuple[str, str]]:
-    match pagination:
+def page_query(request: PageRequest, options: ApiOptions) -> str:
+    """What tells one page of a window from another; goes behind `build_stem`."""
+    match options.pagination:
         case Pagination.OFFSET:
-            return [("limit", str(request.limit)), ("offset", str(request.offset))]
+            return f"&limit={request.limit}&offset={request.offset}"
         case Pagination.PAGE:
-            return [("page", str(request.offset // request.limit + 1)), ("page_size", str(request.limit))]
+            return f"&page={request.offset // request.limit + 1}&page_size={request.limit}"
         case _:
-            assert_never(pagination)
+            assert_never(options.pagination)
 
 
 def _utc(instant: datetime) -> str:
