@@ -1,0 +1,111 @@
+"""A report API that costs next to nothing: every page is made before the first request.
+
+Each studio and window has the same number of rows; a page's bytes are the same for all of them. Speaks just enough
+HTTP/1.1 for keep-alive clients. Prints its port and serves until its input ends.
+"""
+
+import argparse
+import asyncio
+import csv
+import io
+import json
+import sys
+from urllib.parse import parse_qs
+
+KEYS = (
+    "customer.id", "customer.name", "customer.email", "status", "attendance.status", "rule.applies_to",
+    "event.offering_type.id", "event.offering_type.name", "event.venue.id", "event.venue.name",
+    "customer_membership.membership.id", "customer_membership.membership.name", "day_of_week", "event.start_time",
+    "count",
+)  # fmt: skip
+STATUSES = ("open", "voided", "expired", "in_penalty_sequence", "upcoming_charge", "charged", "charge_skipped")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def value(key, row):
+    """The value of a made-up row; rows are sorted by customer.id."""
+    return {
+        "customer.id": 1_000_000 + row,
+        "customer.name": f"Customer Number {row}",
+        "customer.email": f"customer{row}@studio.example.test",
+        "status": STATUSES[row % 7],
+        "attendance.status": ("late_cancel", "no_show")[row % 2],
+        "rule.applies_to": "late_cancels_or_no_shows",
+        "event.offering_type.id": 500 + row % 12,
+        "event.offering_type.name": f"Offering Type {row % 12}",
+        "event.venue.id": 70 + row % 4,
+        "event.venue.name": f"Venue {row % 4}",
+        "customer_membership.membership.id": 9000 + row % 30,
+        "customer_membership.membership.name": f"Membership Plan {row % 30}",
+        "day_of_week": DAYS[row % 7],
+        "event.start_time": f"{6 + row % 15:02d}:00:00",
+        "count": 1 + row % 5,
+    }[key]
+
+
+def nested(row):
+    tree = {}
+    for key in KEYS:
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value(key, row)
+    return tree
+
+
+def bodies(rows, limit=100):
+    """Both formats of every page."""
+    headers = [{"label": key.replace(".", " ").title(), "key": key, "sortable": True} for key in KEYS]
+    pages = {}
+    for offset in range(0, max(rows, 1), limit):
+        numbers = range(offset, min(rows, offset + limit))
+        document = {"total": rows, "column_headers": headers, "rows": [nested(n) for n in numbers]}
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(KEYS)
+        writer.writerows([value(key, n) for key in KEYS] for n in numbers)
+        pages[offset, "json"] = answer("application/json", json.dumps(document).encode())
+        pages[offset, "csv"] = answer("text/csv; charset=utf-8", text.getvalue().encode())
+    return pages
+
+
+def answer(kind, body):
+    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, pages, latency_s):
+        self.pages, self.latency_s, self.buffer = pages, latency_s, b""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+            query = parse_qs(request.split(b" ", 2)[1].partition(b"?")[2].decode())
+            page = self.pages[int(query["offset"][0]), query["format"][0]]
+            if self.latency_s:
+                asyncio.get_running_loop().call_later(self.latency_s, self.transport.write, page)
+            else:
+                self.transport.write(page)
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=4170, help="rows of each studio and window")
+    parser.add_argument("--latency-ms", type=float, default=0)
+    options = parser.parse_args()
+    pages = bodies(options.rows)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(pages, options.latency_ms / 1000), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main())
