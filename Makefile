@@ -39,8 +39,16 @@ format: setup ## put every file into the project's format
 
 lock: setup ## choose dependency versions anew and write the requirements files (hashes, no registry)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark --no-deps pyproject.toml -o requirements-spark.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark -o requirements-spark.txt
 	@echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links - -o requirements-uv.txt
+
+test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
+	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
+	@$(PYTEST) -m spark tests/spark
+
+bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
+	@$(BIN)/python bench/run.py
 
 clean: ## remove what the other targets made
 	@rm -rf .venv demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

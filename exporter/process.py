@@ -43,10 +43,12 @@ def is_running(owner: Owner) -> bool | None:
 
 
 def _started(number: int) -> str:
-    """When a process began, in ticks since the machine's start; empty where that cannot be told."""
+    """When a process began, in ticks since the machine's start; empty where it has ended or that cannot be told."""
     try:
         stat = (_PROC / str(number) / "stat").read_text()
     except OSError:
         return ""
     # The name in parentheses may hold anything, also spaces and parentheses. Source: proc(5), /proc/pid/stat.
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    # One that was killed stays listed until its parent has asked after it.
+    return "" if state in "ZX" else fields[18]

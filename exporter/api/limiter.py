@@ -62,6 +62,7 @@ class Gate:
         self._runnable: OrderedDict[CredentialKey, _Lane] = OrderedDict()
         self._active: set[CredentialKey] = set()
         self._in_flight = 0
+        self._held = False
 
     @asynccontextmanager
     async def turn(self, credential: CredentialKey) -> AsyncIterator[None]:
@@ -111,6 +112,12 @@ class Gate:
         if lane.reserved:
             self._release(credential, lane, lane.reserved.popleft(), Outcome.FAILED, None)
 
+    def hold(self, held: bool) -> None:
+        """Let nothing more through for now, or go on: what came must be put away first."""
+        self._held = held
+        if not held:
+            self._pump()
+
     def refused(self, credential: CredentialKey) -> CredentialError | None:
         """Why the lane was closed, if it was."""
         return self._lane(credential).refused
@@ -136,6 +143,9 @@ class Gate:
         try:
             return await waiter
         except asyncio.CancelledError:
+            if waiter in queue:
+                queue.remove(waiter)
+                self._look_whether_idle(credential, lane)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._release(credential, lane, waiter.result(), Outcome.FAILED, None)
             raise
@@ -144,7 +154,7 @@ class Gate:
         """Grant turns, one lane after the other, until nobody can be let through."""
         now = self._clock()
         share = math.ceil(self._max / max(1, len(self._active)))
-        while self._runnable and self._in_flight < self._max:
+        while self._runnable and self._in_flight < self._max and not self._held:
             credential, lane = self._runnable.popitem(last=False)
             waiter = lane.next_waiter()
             if waiter is None or lane.in_flight >= share:
@@ -176,11 +186,15 @@ class Gate:
             lane.timer.cancel()
             lane.timer = None
         self._runnable[credential] = lane
+        self._look_whether_idle(credential, lane)
+        self._pump()
+
+    def _look_whether_idle(self, credential: CredentialKey, lane: _Lane) -> None:
+        """Where nothing of a lane waits or is under way, the others' share has grown."""
         if not lane.active:
             self._active.discard(credential)
-            # The others' share has grown.
             self._runnable.update((key, self._lanes[key]) for key in self._active)
-        self._pump()
+            self._pump()
 
     def _refuse(self, lane: _Lane, error: CredentialError) -> None:
         lane.refused = error

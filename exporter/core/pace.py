@@ -40,6 +40,10 @@ HEADROOM = 2.0
 #: A share of refused requests below which a refusal, once disproved, is taken for an accident and forgotten.
 SELDOM = 0.1
 
+#: So many refusals in a row may come from somebody else's use or from a breakdown: once they end, the ceiling is tried
+#: at once, and forgotten if it does not hold.
+LONG_STREAK = 4
+
 #: The part of a minute in which what was accepted surely counts, whatever the latency made of the order.
 SURE_SHARE = 0.95
 
@@ -85,6 +89,7 @@ class Pace:
         self._ceiling: int | None = None
         self._refusals = 0
         self._refused_share = 0.0
+        self._doubted = False
         self._probe_step_s = 0.0
         self._probe_at = -math.inf
         self._probing = False
@@ -139,14 +144,17 @@ class Pace:
         latency = now - ticket.sent_at
         self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
         self._accepted.append(now)
-        self._refusals = 0
+        streak, self._refusals = self._refusals, 0
         if self._ceiling is None:
             return
+        if streak >= LONG_STREAK:
+            self._doubted = True
+            self._probe_at = min(self._probe_at, now)
         if ticket.sent_at <= self._throttled_at:
             # Sent before the refusal and accepted all the same: the ceiling is that much higher.
             self._ceiling = max(self._ceiling, len(self._accepted))
         elif ticket.probe and self._surely_accepted(now) > self._ceiling:
-            if self._refused_share < SELDOM:
+            if self._doubted or self._refused_share < SELDOM:
                 self._ceiling = None
                 self._probe_step_s = 0.0
                 return
@@ -162,8 +170,10 @@ class Pace:
         if ticket.sent_at <= self._throttled_at:
             return  # one of the burst that the last refusal ended
         self._throttled_at = now
-        self._ceiling = min(max(1, len(self._accepted)), self._limit)
+        if not self._refusals:
+            self._ceiling = min(max(1, len(self._accepted)), self._limit)
         self._refusals += 1
+        self._doubted = False
         first = self._probe_step_s < FIRST_BACKOFF_S
         self._probe_step_s = min(max(FIRST_BACKOFF_S, 2 * self._probe_step_s), LONGEST_PROBE_S)
         named_s = retry_after_s or 0.0

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
 _DAY = timedelta(days=1)
@@ -94,6 +95,8 @@ def _next_boundary(day: date, every: Every) -> date:
             return date(day.year + day.month // 12, day.month % 12 + 1, 1)
         case Every.YEAR:
             return date(day.year + 1, 1, 1)
+        case _:
+            assert_never(every)
 
 
 def _cuts(start: date, end: date, every: Every) -> Iterator[date]:

@@ -113,8 +113,12 @@ async def _get(store: ObjectStore, key: str) -> str:
 
 
 async def _clock(store: ObjectStore, key: str, now: Callable[[], datetime]) -> str:
-    (info,) = await store.list(key)
-    skew = abs(info.modified_at - now())
+    listed = await store.list(key)
+    if not listed:
+        raise StoreError(
+            f"{store.url}: does not list what was put, so published data would not be found; use another store"
+        )
+    skew = abs(listed[0].modified_at - now())
     if skew > CLOCK_TOLERANCE:
         raise StoreError(f"the clocks of this machine and of the sink differ by {skew}; set this one by NTP")
     return "the clock agrees with the sink's"

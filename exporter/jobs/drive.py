@@ -2,8 +2,8 @@
 
 Rules kept here:
 
-- A task is opened only when nothing of its credential waits to be sent; so no credential idles, few windows are open
-  at a time, and memory grows with connections, not with tasks.
+- A task is opened only when nothing of its credential waits to be sent, and no more are open in all than twice the
+  connections, but for one a credential; so no credential idles, and memory grows with connections, not with tasks.
 - A failed task is a value: the others go on. A refused studio or credential ends its own tasks at once.
 - A studio in trouble has one task open at a time, so that it holds up nobody.
 """
@@ -36,7 +36,7 @@ from exporter.tables.sketch import sketch
 
 
 class Door(Protocol):
-    """Who lets requests through; here it is only asked when a new task may be opened."""
+    """Who lets requests through; here it is only asked when a new task may be opened, and told to hold them back."""
 
     async def opening(self, credential: CredentialKey) -> None:
         """Wait until a request of a new task could be sent."""
@@ -44,6 +44,10 @@ class Door(Protocol):
 
     def unused(self, credential: CredentialKey) -> None:
         """Nothing was to be sent after all."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Let nothing more through for now, or go on."""
         ...
 
 
@@ -106,9 +110,10 @@ class Drivers:
         tally: Tally,
         release: Release,
         halts: Halts,
+        most_open: int,
         observer: Observer,
     ) -> None:
-        """No task is open."""
+        """No task is open; *most_open* may be, beside those of studios in trouble."""
         self._gate = gate
         self._fetcher = fetcher
         self._account = account
@@ -116,7 +121,9 @@ class Drivers:
         self._release = release
         self._halts = halts
         self._observer = observer
+        self._most_open = most_open
         self._open: Counter[StudioId] = Counter()
+        self._open_of: Counter[CredentialKey] = Counter()
         self._answered: set[tuple[DatasetName, StudioId]] = set()
 
     async def drive(
@@ -141,7 +148,7 @@ class Drivers:
                     self._gate.unused(credential)  # its studio was stopped or fell ill meanwhile
                     continue
                 todo.remove(task)
-                self._open[task.studio.id] += 1
+                self._count(task, 1)
                 group.create_task(self._do(task, partial.get(task.id)))
 
     def _next(self, todo: deque[Task]) -> Task | None:
@@ -149,11 +156,21 @@ class Drivers:
         while todo and (reason := self._halts.reason(todo[0])):
             self._fail(todo[0], f"{todo[0]}: {reason}")
             todo.popleft()
+        if todo and self._open_of[todo[0].studio.credential] and self._well_and_open() >= self._most_open:
+            return None
         for task in todo:
             studio = task.studio.id
             if not self._halts.reason(task) and not (studio in self._tally.ailing and self._open[studio]):
                 return task
         return None
+
+    def _well_and_open(self) -> int:
+        """Open tasks of studios that are not in trouble: those wait for nothing but their turn."""
+        return self._open.total() - sum(self._open[studio] for studio in self._tally.ailing)
+
+    def _count(self, task: Task, change: int) -> None:
+        self._open[task.studio.id] += change
+        self._open_of[task.studio.credential] += change
 
     async def _do(self, task: Task, staged: StagedFetch | None) -> None:
         """Fetch one task; whatever goes wrong with it is its own outcome, unless the sink is at fault."""
@@ -180,7 +197,7 @@ class Drivers:
             )
             self.decided(task)
         finally:
-            self._open[task.studio.id] -= 1
+            self._count(task, -1)
             self._halts.changed.set()
 
     def _fail(self, task: Task, error: str) -> None:

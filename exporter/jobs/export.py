@@ -34,11 +34,13 @@ from exporter.jobs.drive import Door, Drivers, Halts
 from exporter.jobs.events import Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
 from exporter.jobs.history import latest_manifests, read_ledgers
-from exporter.jobs.presence import present, say_alive
+from exporter.jobs.presence import present, say_alive, say_ended
 from exporter.jobs.publish import Publisher
+from exporter.jobs.put import put_surely
 from exporter.jobs.release import Release
-from exporter.jobs.resume import Leftovers, Owner, continued, standing, sweep, take_over
+from exporter.jobs.resume import Leftovers, Owner, continued, pick, standing, take_over
 from exporter.jobs.stage import RunStamp, Staging
+from exporter.jobs.sweep import needed_by_others, sweep
 from exporter.store.base import ObjectStore
 
 
@@ -109,18 +111,21 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         StoreError: the sink failed while the run was under way.
         asyncio.CancelledError: the run was stopped; its manifests say so.
     """
+    leftovers = Leftovers()
     try:
         await say_alive(doors.store, me)
         leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
         latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
-        scope = replace(scope, continues=continued(leftovers, latest, scope))
         ledgers = await read_ledgers(doors.store, scope.datasets)
+        scope = replace(scope, continues=continued(leftovers, latest, ledgers.values(), scope))
         plan = make_plan(scope, ledgers)
-    except (StoreError, DataError) as error:
+    except (StoreError, DataError, PlanConflictError) as error:
+        with suppress(StoreError):
+            await sweep(doors.store, [me])
+            await say_ended(doors.store, leftovers.owners)
+        if isinstance(error, PlanConflictError):
+            raise
         raise ConfigError(f"sink {doors.store.url}: {error}") from error
-    except PlanConflictError:
-        await sweep(doors.store, frozenset({me.run_id}))
-        raise
     return await _Run(
         scope=scope,
         me=me,
@@ -155,13 +160,25 @@ class _Run:
         self._tally = tally
         self._plan = plan
         self._leftovers = leftovers
+        self._published = {
+            (partition.dataset, entry.studio, entry.window): entry.began_at
+            for partition, ledger in ledgers.items()
+            for entry in ledger.entries
+        }
+        self._needed_by_others = needed_by_others(leftovers, plan, scope)
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
         halts = Halts(scope.studios)
         stamp = RunStamp(run_id=me.run_id, began_at=scope.began_at, full=scope.full)
         self._staging = Staging(
-            doors.store, stamp, hash_key=options.hash_key, clock=doors.clock, on_sealed=halts.look_for_twins
+            doors.store,
+            stamp,
+            hash_key=options.hash_key,
+            clock=doors.clock,
+            on_sealed=halts.look_for_twins,
+            on_backlog=doors.gate.hold,
         )
+        self._staging.spare(self._needed_by_others)
         numbers = count(1)
         fetcher = Fetcher(
             source=doors.source,
@@ -197,45 +214,59 @@ class _Run:
             tally=tally,
             release=self._release,
             halts=halts,
+            most_open=2 * options.max_connections,
             observer=doors.observer,
         )
 
     async def go(self) -> tuple[Manifest, ...]:
         whole, partial = self._sort_leftovers()
-        requests = sum(self._plan.least_requests(self._options.page_size).values()) - len(whole)
+        missing = replace(self._plan, tasks=tuple(task for task in self._plan.tasks if task.id not in whole))
+        requests = sum(missing.least_requests(self._options.page_size).values())
         self._doors.observer(
             Planned(run_id=self._me.run_id, plan=self._plan, least_requests=requests, resumed_tasks=len(whole))
         )
-        for record in await standing(self._doors.store, self._leftovers.intents):
-            self._account.published(record, ())
-        if not self._plan.tasks:
-            return await self._end()
-        owners = (self._me, *self._leftovers.owners)
         try:
-            async with present(self._doors.store, owners, clock=self._doors.clock, sleep=self._doors.sleep):
-                await self._work(whole, partial)
+            for record in await standing(self._doors.store, self._leftovers.intents.values(), self._scope.datasets):
+                self._account.published(record, ())
+            if self._plan.tasks:
+                async with present(self._doors.store, self._owners, clock=self._doors.clock, sleep=self._doors.sleep):
+                    await self._work(whole, partial)
+            manifests = await self._record(stopped=False)
         except BaseException:
             # Stopped, or the sink is at fault: what is known is recorded, where that is still possible.
             with suppress(ExporterError):
-                manifests = await asyncio.shield(self._record(stopped=True))
-                self._doors.observer(Ended(manifests=manifests))
+                await asyncio.shield(self._stop())
             raise
-        return await self._end()
-
-    async def _end(self) -> tuple[Manifest, ...]:
-        """Record the run, then clear up: what is staged is the only other record of what was done."""
-        manifests = await self._record(stopped=False)
-        if self._account.is_settled:
-            await sweep(self._doors.store, self._leftovers.runs | {self._me.run_id})
+        await self._clear_up()
         self._doors.observer(Ended(manifests=manifests))
         return manifests
+
+    @property
+    def _owners(self) -> tuple[Owner, ...]:
+        """The runs whose staging areas are ours."""
+        return (self._me, *self._leftovers.owners)
+
+    async def _stop(self) -> None:
+        """Record how far the run came, and leave what is staged to the next one."""
+        self._doors.observer(Ended(manifests=await self._record(stopped=True)))
+        await say_ended(self._doors.store, self._owners)
+
+    async def _clear_up(self) -> None:
+        """After the record: what is staged is the only other one. Where the sink refuses, the next run clears up."""
+        if self._account.is_settled:
+            with suppress(StoreError):
+                await sweep(self._doors.store, self._owners, keep=self._needed_by_others)
+                return
+        with suppress(StoreError):
+            await say_ended(self._doors.store, self._owners)
 
     def _sort_leftovers(self) -> tuple[dict[TaskId, StagedFetch], dict[TaskId, StagedFetch]]:
         """What earlier runs left of the tasks of this one: whole fetches, and partial ones."""
         whole: dict[TaskId, StagedFetch] = {}
         partial: dict[TaskId, StagedFetch] = {}
         for task in self._plan.tasks:
-            if fetch := self._leftovers.of(task, self._scope):
+            fetches = self._leftovers.fetches.get(task.id, ())
+            if fetch := pick(fetches, task, self._scope, published=self._published.get(task.id)):
                 (whole if fetch.seal else partial)[task.id] = fetch
                 self._staging.adopt(task.dataset.name, fetch)
         return whole, partial
@@ -281,7 +312,7 @@ class _Run:
             name = DatasetName(manifest.dataset)
             data = manifest.to_json()
             for key in (manifest_key(name, manifest.run_id), latest_key(name)):
-                await self._doors.store.put(key, data)
+                await put_surely(self._doors.store, key, data)
         return manifests
 
 

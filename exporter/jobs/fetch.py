@@ -6,13 +6,13 @@ asked for as JSON, which tells it, and the labels too. What was staged before a 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.api.base import ReportSource
 from exporter.core.answer import Format, Page, PageRequest
 from exporter.core.plan import Task
-from exporter.core.report import DatasetName, Pivot
+from exporter.core.report import Column, Dataset, DatasetName, Pivot
 from exporter.core.staged import StagedFetch
 from exporter.errors import ChangedError, DataError
 from exporter.jobs.events import Observer, PageStaged, Refetched
@@ -21,6 +21,7 @@ from exporter.tables.assembly import Assembly
 from exporter.tables.csv_pages import csv_header
 from exporter.tables.headers import check_headers
 from exporter.tables.labels import Labels, learn_labels, resolve_csv_header
+from exporter.tables.layout import known_columns
 
 #: How often a window is fetched from the start before its report is taken to change for good.
 MOST_FETCHES = 5
@@ -48,6 +49,7 @@ class Fetcher:
     new_id: Callable[[], str]
     observer: Observer
     _labels: dict[tuple[DatasetName, tuple[str, ...]], Labels] = field(default_factory=dict)
+    _asked: dict[DatasetName, Dataset] = field(default_factory=dict)
 
     async def fetch(self, task: Task, staged: StagedFetch | None = None) -> Assembly:
         """All rows of *task*, checked, staged and sealed.
@@ -107,8 +109,9 @@ class Fetcher:
 
     async def _one(self, assembly: Assembly, offset: int) -> None:
         task = assembly.task
+        dataset = self._asked.get(task.dataset.name, task.dataset)
         request = PageRequest(
-            dataset=task.dataset,
+            dataset=dataset,
             studio=task.studio,
             window=task.window,
             offset=offset,
@@ -118,11 +121,35 @@ class Fetcher:
         page = await self.source.fetch(request)
         labels = None
         if page.format is Format.JSON:
-            check_headers(page, task.dataset, task.dataset.sort_keys)
+            check_headers(page, dataset, dataset.sort_keys)
         else:
             labels = await self._labels_for(page)
+        self._ask_for_all(page, labels)
         rows = await self.staging.add(assembly, page, labels)
         self.observer(PageStaged(task=task, rows=rows, total=assembly.total))
+
+    def _ask_for_all(self, page: Page, labels: Labels | None) -> None:
+        """From now on ask for columns that came unasked, so that they are part of the order.
+
+        Raises:
+            ChangedError: the page is one of several, which are in an order that is not total.
+        """
+        dataset = page.request.dataset
+        if dataset.spec.row_key:
+            return
+        if page.format is Format.JSON:
+            keys: Sequence[str] = [header.key for header in page.headers]
+        else:
+            keys = resolve_csv_header(csv_header(page), dataset, labels) or ()
+        known = known_columns(dataset.spec)
+        unasked = {known[key] for key in keys if key in known} - {*dataset.columns, *measures_of(dataset)}
+        if not unasked:
+            return
+        columns = tuple(column for column in dataset.spec.columns if column in unasked)
+        self._asked[dataset.name] = replace(dataset, columns=(*dataset.columns, *columns))
+        if page.total is None or page.total > self.page_size:
+            names = ", ".join(column.name for column in columns)
+            raise ChangedError(f"{page.request}: brought {names} unasked; fetched again, sorted by them too")
 
     def _format_of(self, assembly: Assembly, offset: int) -> Format:
         """CSV where it is wanted, but JSON for the page that has to tell the total, or a pivot's periods."""
@@ -145,3 +172,8 @@ class Fetcher:
             check_headers(answer, dataset)
             self._labels[key] = learn_labels(answer.headers)
         return self._labels[key]
+
+
+def measures_of(dataset: Dataset) -> set[Column]:
+    """The columns that add up; they are no part of any order."""
+    return {column for column in dataset.spec.columns if column.name in dataset.spec.measures}

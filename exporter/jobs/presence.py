@@ -1,13 +1,14 @@
 """Says in the staging area that a run is alive, for those who cannot see its process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 
 from exporter.core.partition import owner_key
-from exporter.errors import ExporterError, OutcomeUnknownError
+from exporter.errors import ExporterError
+from exporter.jobs.put import put_surely
 from exporter.jobs.resume import Owner
 from exporter.store.base import ObjectStore
 
@@ -21,8 +22,17 @@ async def say_alive(store: ObjectStore, owner: Owner) -> None:
     Raises:
         StoreError: the sink does not take it.
     """
-    with suppress(OutcomeUnknownError):  # it landed, or the next one will
-        await store.put(owner_key(owner.run_id), owner.to_json())
+    await put_surely(store, owner_key(owner.run_id), owner.to_json())
+
+
+async def say_ended(store: ObjectStore, owners: Iterable[Owner]) -> None:
+    """Let go of what *owners* staged: the next run need not wait until they look dead.
+
+    Raises:
+        StoreError: the sink does not take it.
+    """
+    for owner in owners:
+        await say_alive(store, replace(owner, ended=True))
 
 
 @asynccontextmanager

@@ -25,11 +25,10 @@ from exporter.core.report import Dataset
 from exporter.errors import (
     DataError,
     NotFoundError,
-    OutcomeUnknownError,
     PlanConflictError,
-    PreconditionFailedError,
     StoreError,
 )
+from exporter.jobs.put import put_if, put_surely
 from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.merge import replace_tasks
 from exporter.tables.parquet import decode_part, encode_part
@@ -104,7 +103,7 @@ class Publisher:
                 published_at=self.clock(),
             )
             await self._note(swap.partition, record)
-            if await self._put(swap.partition.key, data, condition):
+            if await put_if(self.store, swap.partition.key, data, condition):
                 return record
         raise StoreError(
             f"{swap.partition}: others replaced it {MOST_CONFLICTS} times while this run tried to; run again"
@@ -122,24 +121,7 @@ class Publisher:
 
     async def _note(self, partition: Partition, record: ObjectRecord) -> None:
         document = {**asdict(record), "published_at": record.published_at.isoformat()}
-        key = intent_key(self.run_id, partition)
-        try:
-            await self.store.put(key, json.dumps(document).encode())
-        except OutcomeUnknownError:
-            await self.store.put(key, json.dumps(document).encode())
-
-    async def _put(self, key: str, data: bytes, condition: Condition) -> bool:
-        """Whether *data* is what stands under *key* now; False where somebody else's object does."""
-        try:
-            await self.store.put(key, data, condition=condition)
-        except (PreconditionFailedError, OutcomeUnknownError):
-            # An answer may have been lost, here or in a repetition below us: what stands there tells.
-            try:
-                found, _ = await self.store.get(key)
-            except NotFoundError:
-                return False
-            return found == data
-        return True
+        await put_surely(self.store, intent_key(self.run_id, partition), json.dumps(document).encode())
 
 
 def _merge(swap: Swap, old: tuple[pa.Table, Ledger] | None, compression: str) -> tuple[bytes, int, tuple[str, ...]]:

@@ -45,6 +45,8 @@ class Release:
             observer: is told of each partition.
         """
         self._rewrite = scope.rewrite
+        #: Where rows of tasks that are done already stand beside those that are to come.
+        self._begun = {done.task.partition for done in plan.done}
         self._datasets = {dataset.name: dataset for dataset in scope.datasets}
         self._published = published
         self._account = account
@@ -74,7 +76,7 @@ class Release:
     async def finish(self) -> None:
         """Wait until all that can be published is."""
         if self._rewrite and not self._account.has_failures:
-            old = (partition for partition in self._published if partition.dataset in self._datasets)
+            old = (p for p in self._published if p.dataset in self._datasets and p not in self._begun)
             for partition in sorted({*self._tasks, *old}):
                 self._ready.put_nowait(partition)
         await self._ready.join()
@@ -84,7 +86,8 @@ class Release:
             if self._account[task].error is None and (reason := self._withheld.get(task.studio.id)):
                 self._account.failed(task, f"{task}: {reason}")
         whole = [task for task in tasks if self._account[task].error is None]
-        if not whole and not self._rewrite:
+        drop_all = self._rewrite and partition not in self._begun
+        if not whole and not drop_all:
             return
         fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
         entries = tuple(
@@ -100,7 +103,7 @@ class Release:
         )
         try:
             rows = await self._staging.rows(dataset, fetches)
-            swap = Swap(partition=partition, dataset=dataset, rows=rows, entries=entries, drop_all=self._rewrite)
+            swap = Swap(partition=partition, dataset=dataset, rows=rows, entries=entries, drop_all=drop_all)
             record = await self._publisher.publish(swap)
         except (DataError, PlanConflictError) as error:
             for task in whole:

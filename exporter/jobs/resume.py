@@ -7,16 +7,18 @@ completed are used while they are fresh; only what belongs to a dead run is ever
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
+from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
-from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
+from exporter.core.partition import STAGING, owner_key, parse_partition
 from exporter.core.plan import Scope, Task, TaskId, is_settled
-from exporter.core.report import DatasetName, GrainId
+from exporter.core.report import Dataset
 from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
-from exporter.errors import DataError, NotFoundError, OutcomeUnknownError, PreconditionFailedError
+from exporter.errors import DataError, NotFoundError
+from exporter.jobs.put import PUT_ATTEMPTS, put_if
 from exporter.jobs.stage import drops_keys
 from exporter.store.base import ObjectStore
 from exporter.tables.segment import decode_segment
@@ -44,6 +46,7 @@ class Owner:
         full: whether the run fetches settled tasks again.
         host: the machine, until it restarts; empty where that cannot be told.
         process: the process on it, never used twice.
+        ended: the run let go of what it staged.
     """
 
     run_id: str
@@ -52,6 +55,7 @@ class Owner:
     full: bool
     host: str
     process: str
+    ended: bool = False
 
     def to_json(self) -> bytes:
         """As it stands in the staging area."""
@@ -75,29 +79,35 @@ class Leftovers:
 
     Attributes:
         owners: the records of the dead runs that this one has taken over, as they are now.
-        fetches: theirs, whole and partial, by task.
-        intents: what they put, or were about to put, into partitions.
+        segments: theirs, by key, also of other datasets and grains.
+        fetches: theirs of the datasets that are asked for, whole and partial, by task.
+        intents: what they put, or were about to put, into partitions, by the key of the note.
     """
 
     owners: tuple[Owner, ...] = ()
+    segments: Mapping[str, SegmentRecord] = field(default_factory=dict)
     fetches: Mapping[TaskId, tuple[StagedFetch, ...]] = field(default_factory=dict)
-    intents: tuple[ObjectRecord, ...] = ()
-
-    @property
-    def runs(self) -> frozenset[str]:
-        """Their ids."""
-        return frozenset(owner.run_id for owner in self.owners)
-
-    def of(self, task: Task, scope: Scope) -> StagedFetch | None:
-        """What can be used of *task*: a whole fetch if there is one, else the partial one with the most pages."""
-        return pick(self.fetches.get(task.id, ()), task, scope)
+    intents: Mapping[str, ObjectRecord] = field(default_factory=dict)
 
 
-def pick(fetches: Sequence[StagedFetch], task: Task, scope: Scope) -> StagedFetch | None:
-    """The best of *fetches* of *task* that is still good; None where there is none."""
+def pick(
+    fetches: Sequence[StagedFetch], task: Task, scope: Scope, *, published: datetime | None = None
+) -> StagedFetch | None:
+    """The best of *fetches* of *task* that is still good; None where there is none.
+
+    A whole one if there is one, else the partial one with the most pages.
+
+    Args:
+        fetches: what is staged of *task*.
+        task: what is wanted.
+        scope: of the run that wants it.
+        published: when the run began that asked for what is published; nothing older is good.
+    """
     now = scope.began_at
 
     def good(fetch: StagedFetch) -> bool:
+        if published and fetch.began_at <= published:
+            return False
         if fetch.seal:
             fresh = now - fetch.began_at <= CONTINUE_WITHIN
             return fresh or is_settled(task, fetch.began_at, scope.lookback_days)
@@ -125,80 +135,91 @@ async def take_over(
     grains = {dataset.name: dataset.grain.id for dataset in scope.datasets}
     by_run: dict[str, list[str]] = {}
     for info in await store.list(f"{STAGING}/"):
-        by_run.setdefault(info.key.split("/")[1], []).append(info.key)
+        run_id = info.key.split("/")[1]
+        if run_id != me.run_id:
+            by_run.setdefault(run_id, []).append(info.key)
     owners = [owner for run_id in by_run if (owner := await _claim(store, run_id, scope, me, is_running))]
     mine = [owner.run_id for owner in owners]
-    segments: list[tuple[str, SegmentRecord]] = []
+    segments: dict[str, SegmentRecord] = {}
     limit = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read(key: str) -> None:
         async with limit:
             try:
-                record, _ = decode_segment((await store.get(key))[0])
+                segments[key], _ = decode_segment((await store.get(key))[0])
             except (NotFoundError, DataError):
                 return  # never written to its end
-        if grains.get(record.dataset) == record.grain:
-            segments.append((key, record))
 
     await asyncio.gather(*(read(key) for run_id in mine for key in by_run[run_id] if key.endswith(".arrow")))
     fetches: dict[TaskId, tuple[StagedFetch, ...]] = {}
-    for (dataset, _), fetch in collect_fetches(sorted(segments, key=lambda item: item[0])).items():
+    usable = [(key, record) for key, record in sorted(segments.items()) if grains.get(record.dataset) == record.grain]
+    for (dataset, _), fetch in collect_fetches(usable).items():
+        if fetch.seal and fetch.seal.rows != sum(page.rows for _, page in fetch.pages.values()):
+            fetch.seal = None  # a segment of it is lost
         task = (dataset, fetch.studio, fetch.window)
         fetches[task] = (*fetches.get(task, ()), fetch)
-    intents = [
-        record
+    intents = {
+        key: record
         for run_id in sorted(mine)
         for key in by_run[run_id]
         if key.rpartition("/")[2].startswith("put-") and (record := await _intent(store, key))
-    ]
-    return Leftovers(
-        owners=tuple(owners),
-        fetches=fetches,
-        intents=tuple(record for record in intents if _concerns(record, grains)),
-    )
+    }
+    return Leftovers(owners=tuple(owners), segments=segments, fetches=fetches, intents=intents)
 
 
 async def _claim(
     store: ObjectStore, run_id: str, scope: Scope, me: Owner, is_running: Callable[[Owner], bool | None]
 ) -> Owner | None:
     """The record of the run *run_id*, if it is dead, of use for *scope*, and now ours."""
-    try:
-        data, info = await store.get(owner_key(run_id))
-        owner = parse_owner(data)
-    except (NotFoundError, ValueError):
-        return None  # a run writes its record first and deletes it last
-    running = is_running(owner)
-    if running or (running is None and scope.began_at - owner.seen_at <= SEEN_WITHIN):
-        return None
-    if scope.full and not owner.full:
-        return None
-    claimed = replace(owner, host=me.host, process=me.process, seen_at=me.seen_at)
-    try:
-        await store.put(owner_key(run_id), claimed.to_json(), condition=info.etag)
-    except (PreconditionFailedError, OutcomeUnknownError):
-        return None
-    return claimed
+    for _ in range(PUT_ATTEMPTS):
+        try:
+            data, info = await store.get(owner_key(run_id))
+            owner = parse_owner(data)
+        except (NotFoundError, ValueError):
+            return None  # a run writes its record first and deletes it last
+        running = False if owner.ended else is_running(owner)
+        if running or (running is None and scope.began_at - owner.seen_at <= SEEN_WITHIN):
+            return None
+        if scope.full and not owner.full:
+            return None
+        claimed = replace(owner, host=me.host, process=me.process, seen_at=me.seen_at, ended=False)
+        if await put_if(store, owner_key(run_id), claimed.to_json(), info.etag):
+            return claimed
+    return None
 
 
-def continued(leftovers: Leftovers, latest: Sequence[Manifest], scope: Scope) -> frozenset[str]:
-    """Ids of the unfinished runs that a run of *scope* goes on with: what they published is done.
+def continued(
+    leftovers: Leftovers, latest: Sequence[Manifest], ledgers: Iterable[Ledger], scope: Scope
+) -> frozenset[str]:
+    """Ids of the unfinished runs that a run of *scope* goes on with: what they published, not long ago, is done.
 
     A run that left something staged was killed or stopped; one whose manifest says so was stopped or failed in part.
     Where everything is to be fetched again, only runs that did so too are gone on with.
     """
-    runs = set(leftovers.runs)
+    runs = {owner.run_id for owner in leftovers.owners}
     for manifest in latest:
-        recent = scope.began_at - manifest.started_at <= CONTINUE_WITHIN
         full = bool(manifest.config.get("full"))
-        if manifest.state is not RunState.OK and recent and (full or not scope.full):
+        if manifest.state is not RunState.OK and (full or not scope.full):
             runs |= {manifest.run_id, *manifest.continues}
-    return frozenset(runs)
+    fresh = {
+        entry.run_id
+        for ledger in ledgers
+        for entry in ledger.entries
+        if scope.began_at - entry.began_at <= CONTINUE_WITHIN
+    }
+    return frozenset(runs & fresh)
 
 
-async def standing(store: ObjectStore, intents: Sequence[ObjectRecord]) -> list[ObjectRecord]:
-    """Those of *intents* that were carried out and still stand."""
+async def standing(
+    store: ObjectStore, intents: Iterable[ObjectRecord], datasets: Sequence[Dataset]
+) -> list[ObjectRecord]:
+    """Those of *intents* in *datasets* that were carried out and still stand."""
+    names = {dataset.name for dataset in datasets}
     found = []
     for record in intents:
+        partition = parse_partition(record.key)
+        if partition is None or partition.dataset not in names:
+            continue
         try:
             data, _ = await store.get(record.key)
         except NotFoundError:
@@ -208,22 +229,8 @@ async def standing(store: ObjectStore, intents: Sequence[ObjectRecord]) -> list[
     return found
 
 
-async def sweep(store: ObjectStore, run_ids: frozenset[str]) -> None:
-    """Delete all that *run_ids* staged, their own record last."""
-    for run_id in run_ids:
-        for info in await store.list(staging_prefix(run_id)):
-            if info.key != owner_key(run_id):
-                await store.delete(info.key)
-        await store.delete(owner_key(run_id))
-
-
 async def _intent(store: ObjectStore, key: str) -> ObjectRecord | None:
     try:
         return parse_object(json.loads((await store.get(key))[0]))
     except (NotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def _concerns(record: ObjectRecord, grains: Mapping[DatasetName, GrainId]) -> bool:
-    partition = parse_partition(record.key)
-    return partition is not None and partition.dataset in grains

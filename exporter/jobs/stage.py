@@ -20,7 +20,8 @@ from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
-from exporter.errors import DataError, ExporterError, NotFoundError, OutcomeUnknownError
+from exporter.errors import DataError, ExporterError, NotFoundError
+from exporter.jobs.put import put_surely
 from exporter.store.base import ObjectStore
 from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
@@ -38,11 +39,8 @@ from exporter.tables.schema import (
 )
 from exporter.tables.segment import decode_segment, encode_segment
 
-#: A segment's put is repeated that often while nobody knows whether it landed: its key is ours alone.
-PUT_ATTEMPTS = 5
-
-#: Pages that may wait to be written; more make those who fetch wait.
-MOST_WAITING = 256
+#: Where so many pages wait to be written, no more are asked for; those in flight still come.
+MOST_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +77,7 @@ class Staging:
         hash_key: bytes,
         clock: Callable[[], datetime],
         on_sealed: Callable[[Task, pa.Table], None],
+        on_backlog: Callable[[bool], None],
     ) -> None:
         """Nothing staged yet.
 
@@ -88,18 +87,20 @@ class Staging:
             hash_key: for the columns that are written as keyed hashes.
             clock: the time, UTC.
             on_sealed: looks at a whole fetch before it is sealed; may raise to fail it.
+            on_backlog: is told when too many pages wait to be written, and when they do no longer.
         """
         self._store = store
         self._stamp = stamp
         self._hash_key = hash_key
         self._clock = clock
         self._on_sealed = on_sealed
+        self._on_backlog = on_backlog
         self._waiting: list[_Arrival] = []
         self._arrived = asyncio.Event()
-        self._room = asyncio.Semaphore(MOST_WAITING)
         self._number = 0
         self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
         self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
+        self._spared: frozenset[str] = frozenset()
         self.extra_columns: dict[DatasetName, dict[str, None]] = {}
 
     def adopt(self, dataset: DatasetName, fetch: StagedFetch) -> None:
@@ -107,6 +108,10 @@ class Staging:
         self._fetches[dataset, fetch.fetch_id] = fetch
         for key in fetch.segments:
             self._in_use.setdefault(key, set()).add((dataset, fetch.fetch_id))
+
+    def spare(self, keys: frozenset[str]) -> None:
+        """Never delete these segments: they hold what others need too."""
+        self._spared = keys
 
     async def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> int:
         """Make *page* safe.
@@ -119,11 +124,12 @@ class Staging:
             DataError: the page is not what was promised.
             StoreError: it could not be written.
         """
-        async with self._room:
-            arrival = _Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
-            self._waiting.append(arrival)
-            self._arrived.set()
-            return await arrival.done
+        arrival = _Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
+        self._waiting.append(arrival)
+        self._arrived.set()
+        if len(self._waiting) >= MOST_WAITING:
+            self._on_backlog(True)
+        return await arrival.done
 
     async def run(self) -> None:
         """Write what arrives, for as long as the run lasts."""
@@ -131,6 +137,7 @@ class Staging:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
+            self._on_backlog(False)
             for dataset, arrivals in _by_dataset(batch):
                 await self._write(dataset, arrivals)
 
@@ -185,7 +192,7 @@ class Staging:
             for key in fetch.segments if fetch else ():
                 users = self._in_use.get(key, set())
                 users.discard((dataset, fetch_id))
-                if not users:
+                if not users and key not in self._spared:
                     self._in_use.pop(key, None)
                     await self._store.delete(key)
 
@@ -210,9 +217,8 @@ class Staging:
     async def _write(self, dataset: Dataset, arrivals: Sequence[_Arrival]) -> None:
         pages: list[tuple[_Arrival, StagedPage, pa.Table]] = []
         seals: list[Seal] = []
-        for arrival, api_rows, table, extras in self._decode(dataset, arrivals):
+        for arrival, api_rows, table, stored, extras in self._decode(dataset, arrivals):
             task = arrival.assembly.task
-            stored = privacy.apply(table, dataset, self._hash_key)
             page = StagedPage(
                 studio=task.studio.id,
                 window=task.window,
@@ -224,7 +230,8 @@ class Staging:
                 received_at=arrival.page.received_at,
             )
             try:
-                seal = self._assemble(arrival.assembly, page, table if drops_keys(dataset) else stored)
+                hidden = drops_keys(dataset) or not dataset.drop.isdisjoint(extras)
+                seal = self._assemble(arrival.assembly, page, table if hidden else stored)
             except ExporterError as error:
                 _fail(arrival, error)
                 continue
@@ -244,8 +251,8 @@ class Staging:
             pages=tuple(page for _, page, _ in pages),
             seals=tuple(seals),
         )
-        table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default")
-        await self._put(key, encode_segment(record, table))
+        table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
+        await put_surely(self._store, key, encode_segment(record, table))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         for seal in seals:
@@ -270,8 +277,12 @@ class Staging:
 
     def _decode(
         self, dataset: Dataset, arrivals: Sequence[_Arrival]
-    ) -> Iterable[tuple[_Arrival, int, pa.Table, tuple[str, ...]]]:
-        """Decode pages with the same columns in one go; where one of them is bad, each by itself."""
+    ) -> Iterable[tuple[_Arrival, int, pa.Table, pa.Table, tuple[str, ...]]]:
+        """Decode pages with the same columns in one go; where one of them is bad, each by itself.
+
+        Yields:
+            Page, its rows as the API counts them, its rows as they came and as they may be stored, unasked columns.
+        """
         groups: dict[object, list[_Arrival]] = {}
         for arrival in arrivals:
             page = arrival.page
@@ -279,13 +290,25 @@ class Staging:
             groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
         for group in groups.values():
             try:
-                yield from _split(group, decode_pages([a.page for a in group], dataset, group[0].labels))
+                yield from self._split(group, decode_pages([a.page for a in group], dataset, group[0].labels))
             except DataError:
                 for arrival in group:
                     try:
-                        yield from _split([arrival], decode_pages([arrival.page], dataset, arrival.labels))
+                        yield from self._split([arrival], decode_pages([arrival.page], dataset, arrival.labels))
                     except DataError as error:
                         _fail(arrival, error)
+
+    def _split(
+        self, group: Sequence[_Arrival], decoded: Decoded
+    ) -> Iterable[tuple[_Arrival, int, pa.Table, pa.Table, tuple[str, ...]]]:
+        stored = privacy.apply(decoded.table, group[0].assembly.task.dataset, self._hash_key)
+        # With a pivot each of the API's rows became one row per period.
+        periods = decoded.table.num_rows // max(1, sum(decoded.page_rows))
+        start = 0
+        for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
+            rows = api_rows * periods
+            yield arrival, api_rows, decoded.table.slice(start, rows), stored.slice(start, rows), decoded.extras
+            start += rows
 
     def _note(self, dataset: DatasetName, key: str, page: StagedPage) -> None:
         fetch = self._fetches.setdefault(
@@ -294,15 +317,6 @@ class Staging:
         )
         fetch.pages[page.offset] = (key, page)
         self._in_use.setdefault(key, set()).add((dataset, page.fetch_id))
-
-    async def _put(self, key: str, data: bytes) -> None:
-        for attempt in range(1, PUT_ATTEMPTS + 1):
-            try:
-                await self._store.put(key, data)
-                return
-            except OutcomeUnknownError:
-                if attempt == PUT_ATTEMPTS:
-                    raise
 
 
 def drops_keys(dataset: Dataset) -> bool:
@@ -315,15 +329,6 @@ def _by_dataset(batch: Sequence[_Arrival]) -> Iterable[tuple[Dataset, list[_Arri
     for arrival in batch:
         groups.setdefault(arrival.assembly.task.dataset.name, []).append(arrival)
     return [(arrivals[0].assembly.task.dataset, arrivals) for arrivals in groups.values()]
-
-
-def _split(group: Sequence[_Arrival], decoded: Decoded) -> Iterable[tuple[_Arrival, int, pa.Table, tuple[str, ...]]]:
-    # With a pivot each of the API's rows became one row per period.
-    periods = decoded.table.num_rows // max(1, sum(decoded.page_rows))
-    start = 0
-    for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
-        yield arrival, api_rows, decoded.table.slice(start, api_rows * periods), decoded.extras
-        start += api_rows * periods
 
 
 def _fail(arrival: _Arrival, error: ExporterError) -> None:

@@ -244,17 +244,24 @@ async def _total(source: ReportSource, dataset: Dataset, studio: Studio, days: W
     names = spec.measures or spec.row_key
     columns = tuple(column for column in spec.columns if column.name in names)
     plain = replace(dataset, columns=columns, pivot=Pivot.ALL, drop=frozenset(), hash=frozenset())
-    offset, total, limit = 0, 0, 100
+    request = PageRequest(dataset=plain, studio=studio, window=days, format=Format.JSON)
+    page = await source.fetch(request)
+    if not spec.measures:
+        if page.total is None:
+            raise DataError(f"{studio.id} {days}: the API does not tell how many rows there are")
+        return page.total
+    if (page.total or 0) > request.limit:
+        # Pages need one order, so the columns that it insists on are asked for, and thereby sorted by.
+        insisted = {header.key for header in page.headers}
+        columns = tuple(column for column in spec.columns if column.key in insisted)
+        request = replace(request, dataset=replace(plain, columns=columns))
+        page = await source.fetch(request)
+    total = 0
     while True:
-        page = await source.fetch(
-            PageRequest(dataset=plain, studio=studio, window=days, offset=offset, limit=limit, format=Format.JSON)
-        )
-        if not spec.measures:
-            if page.total is None:
-                raise DataError(f"{studio.id} {days}: the API does not tell how many rows there are")
-            return page.total
-        decoded = decode_pages([page], plain)
+        decoded = decode_pages([page], request.dataset)
         total += pc.sum(decoded.table.column(COUNT)).as_py() or 0
-        offset += limit
-        if offset >= (page.total if page.total is not None else decoded.page_rows[0]):
+        request = replace(request, offset=request.offset + request.limit)
+        is_last = decoded.page_rows[0] < request.limit if page.total is None else request.offset >= page.total
+        if is_last:
             return total
+        page = await source.fetch(request)

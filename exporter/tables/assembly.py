@@ -10,8 +10,11 @@ from exporter.core.plan import Task
 from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
 from exporter.errors import ChangedError
-from exporter.tables.schema import PERIOD_KEY
+from exporter.tables.schema import PERIOD_KEY, PERIOD_LABEL
 from exporter.tables.uniqueness import repeated_keys
+
+#: Columns that a pivot adds.
+_PERIOD = (PERIOD_KEY, PERIOD_LABEL)
 
 
 class Assembly:
@@ -70,17 +73,21 @@ class Assembly:
         if told is not None:
             if self.total is not None and told != self.total:
                 raise ChangedError(f"{where}: the API counts {told} rows, on another page it was {self.total}")
-            if self.total is None and any(n != self.limit for n in self._api_rows.values()):
-                raise ChangedError(f"{where}: the API counts {told} rows, but a page before it was not full")
+            if self.total is None and any(n != self._share(offset, told) for offset, n in self._api_rows.items()):
+                raise ChangedError(f"{where}: the API counts {told} rows, which the pages before it do not fit")
             self.total = told
         if self.total is not None:
-            expected = min(self.limit, max(0, self.total - page.offset))
+            expected = self._share(page.offset, self.total)
             if page.api_rows != expected:
                 raise ChangedError(
                     f"{where}: {page.api_rows} rows came instead of {expected} (the API counts {self.total} in all)"
                 )
         self._tables[page.offset] = table
         self._api_rows[page.offset] = page.api_rows
+
+    def _share(self, offset: int, total: int) -> int:
+        """Rows that the page at *offset* has to have."""
+        return min(self.limit, max(0, total - offset))
 
     def check(self) -> pa.Table:
         """Hold the whole fetch against the rules.
@@ -96,10 +103,10 @@ class Assembly:
         asked = {column.name for column in dataset.columns}
         names = [column.name for column in dataset.key_columns if column.name in table.column_names]
         if not dataset.spec.row_key:
-            names += [n for n in table.column_names if n not in asked and not n.startswith("period_")]
+            names += [n for n in table.column_names if n not in asked and n not in _PERIOD]
         if dataset.pivot is not Pivot.ALL:
             names.append(PERIOD_KEY)
-        repeated = repeated_keys(table, names) if names else max(0, table.num_rows - 1)
+        repeated = repeated_keys(table, names)
         if repeated:
             raise ChangedError(f"{self.task}: {repeated} of {table.num_rows} rows repeat the group of another row")
         return table

@@ -44,9 +44,10 @@ def refuse_missing(page: Page, missing: Collection[Column]) -> None:
     """Raise `MissingColumnError` unless *missing* is empty."""
     if missing:
         names = ", ".join(column.name for column in missing)
+        or_json = ', or api.format = "json"' if page.format is Format.CSV else ""
         raise MissingColumnError(
             f"{page.request}: the answer lacks columns that were asked for ({names}); "
-            "try another api.list_style (comma, repeat, brackets)"
+            f"try another api.list_style (comma, repeat, brackets){or_json}"
         )
 
 

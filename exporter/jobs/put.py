@@ -1,0 +1,40 @@
+"""Puts that are sure of their outcome, although an answer may be lost on the way."""
+
+from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError
+from exporter.store.base import Condition, ObjectStore
+
+#: How often a put is sent while nobody knows whether it landed.
+PUT_ATTEMPTS = 5
+
+
+async def put_surely(store: ObjectStore, key: str, data: bytes) -> None:
+    """Write an object that may be written twice without harm; when this returns, it is there.
+
+    Raises:
+        StoreError: it was not written, or nobody can tell.
+    """
+    for attempt in range(1, PUT_ATTEMPTS + 1):
+        try:
+            await store.put(key, data)
+            return
+        except OutcomeUnknownError:
+            if attempt == PUT_ATTEMPTS:
+                raise
+
+
+async def put_if(store: ObjectStore, key: str, data: bytes, condition: Condition) -> bool:
+    """Write an object on condition; False where somebody else's stands there, or none.
+
+    Raises:
+        StoreError: it was not written, or what stands there cannot be read.
+    """
+    try:
+        await store.put(key, data, condition=condition)
+    except (PreconditionFailedError, OutcomeUnknownError):
+        # An answer may have been lost, here or in a repetition below us: what stands there tells.
+        try:
+            found, _ = await store.get(key)
+        except NotFoundError:
+            return False
+        return found == data
+    return True

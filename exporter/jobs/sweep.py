@@ -1,0 +1,56 @@
+"""Clears up the staging area after a run, and leaves there what others may still need."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from exporter.core.partition import owner_key, parse_partition, staging_prefix
+from exporter.core.plan import Plan, Scope
+from exporter.core.staged import SegmentRecord
+from exporter.jobs.presence import say_ended
+from exporter.jobs.resume import Leftovers, Owner
+from exporter.store.base import ObjectStore
+
+#: What a dead run left for tasks that nobody asks for any more is kept for so long.
+KEEP = timedelta(days=7)
+
+
+def needed_by_others(leftovers: Leftovers, plan: Plan, scope: Scope) -> frozenset[str]:
+    """Keys of what dead runs left for tasks that *plan* is not about: other datasets, grains, studios or windows."""
+    grains = {dataset.name: dataset.grain.id for dataset in scope.datasets}
+    ours = {task.id for task in plan.tasks} | {done.task.id for done in plan.done}
+
+    def is_ours(record: SegmentRecord) -> bool:
+        return grains.get(record.dataset) == record.grain and all(
+            (record.dataset, page.studio, page.window) in ours for page in record.pages
+        )
+
+    segments = {
+        key
+        for key, record in leftovers.segments.items()
+        if not is_ours(record) and scope.began_at - record.began_at <= KEEP
+    }
+    intents = {
+        key
+        for key, intent in leftovers.intents.items()
+        if (partition := parse_partition(intent.key))
+        and partition.dataset not in grains
+        and scope.began_at - intent.published_at <= KEEP
+    }
+    return frozenset(segments | intents)
+
+
+async def sweep(store: ObjectStore, owners: Iterable[Owner], *, keep: frozenset[str] = frozenset()) -> None:
+    """Delete all that the runs of *owners* staged, but for *keep*; a run's own record last.
+
+    Raises:
+        StoreError: the sink refused; the next run sweeps what is left.
+    """
+    for owner in owners:
+        record = owner_key(owner.run_id)
+        keys = {info.key for info in await store.list(staging_prefix(owner.run_id))} - {record}
+        for key in sorted(keys - keep):
+            await store.delete(key)
+        if keys & keep:
+            await say_ended(store, [owner])
+        else:
+            await store.delete(record)

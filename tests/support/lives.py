@@ -1,0 +1,69 @@
+"""Runs that come to an end before their time, the runs that go on from there, and what must be true of their lake."""
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import pyarrow.parquet as pq
+
+from exporter.app import Choice
+from exporter.core.partition import STAGING
+from exporter.jobs.events import PageStaged
+from exporter.jobs.resume import Owner
+from exporter.store.base import ObjectStore
+from tests.support.dying_store import Died, RememberingStore
+from tests.support.exports import DEFAULT_COLUMNS, Bench, groups, published
+
+Rows = list[tuple[object, ...]]
+
+
+def nobody_runs(_owner: Owner) -> bool:
+    """Every other run is dead, whatever process it names: here they all were this one."""
+    return False
+
+
+async def lives(bench: Bench, store: ObjectStore, choice: Choice | None = None, **changes: object) -> bool:
+    """Whether a run comes to its end; False where it died."""
+    app = bench.app(store, **changes)
+    app.is_running = nobody_runs
+    try:
+        await app.run(choice or Choice(), bench.events.append)
+    except Died:
+        return False
+    except BaseExceptionGroup as group:
+        if group.subgroup(Died) is None:
+            raise
+        return False
+    return True
+
+
+def staged_pages(bench: Bench, since: int = 0) -> int:
+    """Pages that runs have told to be safe, from the event with the number *since* on."""
+    return sum(isinstance(event, PageStaged) for event in bench.events[since:])
+
+
+async def assert_sound(bench: Bench, store: ObjectStore, rows: Rows, **changes: object) -> None:
+    """*store* holds exactly *rows*, agrees with its manifests, and nothing is staged any more."""
+    assert groups(await published(store)) == rows
+    assert [info.key for info in await store.list(f"{STAGING}/")] == []
+    for verified in await bench.app(store, **changes).verify(Choice(), source=False):
+        assert verified.differences == ()
+
+
+def by_month(rows: Sequence[tuple[object, ...]]) -> Mapping[str, Rows]:
+    """*rows*, as `groups` shows them, by the month of their window."""
+    months: dict[str, Rows] = {}
+    for row in rows:
+        assert isinstance(row[1], date)
+        months.setdefault(f"{row[1]:%Y-%m}", []).append(row)
+    return months
+
+
+def versions(store: RememberingStore) -> Mapping[str, Sequence[Rows]]:
+    """The rows of every version of every part that a reader could have seen, by month."""
+    return {
+        key.split("month=")[1].split("/")[0]: [
+            groups(pq.read_table(io.BytesIO(data)), DEFAULT_COLUMNS) for data in parts
+        ]
+        for key, parts in store.parts.items()
+    }

@@ -1,0 +1,99 @@
+"""What the sink tells of earlier runs, and what is said of records that cannot be read."""
+
+import json
+from random import Random
+
+import pytest
+
+from exporter.app import Choice
+from exporter.core.manifest import MANIFEST_VERSION
+from exporter.core.partition import latest_key, manifest_key, partition_of
+from exporter.core.report import DatasetName
+from exporter.errors import ConfigError, DataError
+from exporter.jobs.history import FOOTER_BYTES, latest_manifests, read_ledgers, read_manifests
+from exporter.store.memory import MemoryStore
+from exporter.tables.parquet import encode_part
+from tests.support.exports import DATASET, bench
+from tests.support.parts import STRIKES, january, ledger, part, task
+
+NAME = DatasetName(DATASET)
+
+
+async def test_manifests_come_oldest_first_and_the_copy_of_the_last_is_not_one_of_them():
+    async with bench() as b:
+        runs = [(await b.run(Choice(full=full)))[0].run_id for full in (False, True, False)]
+        assert [m.run_id for m in await read_manifests(b.store, NAME)] == sorted(runs)
+        assert [m.run_id for m in await read_manifests(b.store, NAME, last=2)] == sorted(runs)[-2:]
+
+
+async def test_the_latest_manifest_is_the_last_run_s():
+    async with bench() as b:
+        (manifest,) = await b.run()
+        (latest,) = await latest_manifests(b.store, [NAME, DatasetName("unheard_of")])
+    assert latest.to_json() == manifest.to_json()
+
+
+async def test_an_empty_sink_has_no_history():
+    store = MemoryStore()
+    assert await read_manifests(store, NAME) == ()
+    assert await latest_manifests(store, [NAME]) == ()
+    assert await read_ledgers(store, [STRIKES]) == {}
+
+
+def broken_manifests():
+    newer = json.dumps({"manifest_version": MANIFEST_VERSION + 1}).encode()
+    return {
+        "empty": (b"", "Expecting value"),
+        "cut short": (b'{"manifest_version": 1,', "Expecting"),
+        "not UTF-8": (b"\xff\xfe\x00", "not a manifest"),
+        "a list": (b"[]", "not a manifest"),
+        "another document": (b'{"Statement": []}', "not a manifest"),
+        "newer": (newer, "update this program"),
+    }
+
+
+@pytest.mark.parametrize(("data", "reason"), broken_manifests().values(), ids=broken_manifests())
+async def test_a_manifest_that_cannot_be_read_is_named_with_the_way_out(data, reason):
+    store, key = MemoryStore(), manifest_key(NAME, "20250101T000000Z-0000")
+    await store.put(key, data)
+    with pytest.raises(DataError, match=reason) as caught:
+        await read_manifests(store, NAME)
+    assert str(caught.value).startswith(f"{key}: ")
+    assert str(caught.value).endswith("move it away, then try again")
+
+
+async def test_a_run_does_not_begin_over_a_latest_manifest_that_cannot_be_read():
+    async with bench() as b:
+        await b.store.put(latest_key(NAME), b"{}")
+        with pytest.raises(ConfigError, match="not a manifest"):
+            await b.run()
+        assert b.asked() == 0
+
+
+def many_tasks():
+    """As many tasks as make a footer that is longer than what is read of a part at first."""
+    rng = Random(1)
+    return [task(f"{rng.getrandbits(256):x}", january(1)) for _ in range(3000)]
+
+
+@pytest.mark.parametrize("tasks", [[task("cove", january(1))], many_tasks()], ids=["one-task", "many-tasks"])
+async def test_a_ledger_of_any_length_is_read_from_the_end_of_its_part(tasks):
+    store, written = MemoryStore(), ledger(*tasks)
+    partition = partition_of(STRIKES.name, tasks[0][1])
+    await store.put(partition.key, encode_part(part([(tasks[0], {})]), written, "zstd"))
+    assert (len(written.to_text()) > FOOTER_BYTES) is (len(tasks) > 1)
+    assert await read_ledgers(store, [STRIKES]) == {partition: written}
+
+
+async def test_a_part_that_is_not_ours_is_named_with_the_way_out():
+    store = MemoryStore()
+    key = partition_of(STRIKES.name, january(1)).key
+    await store.put(key, b"month,count\n2025-01,3\n")
+    with pytest.raises(DataError, match=r"part-00000\.parquet: is no whole Parquet file.*move it away or restore it"):
+        await read_ledgers(store, [STRIKES])
+
+
+async def test_what_lies_beside_the_parts_is_no_part():
+    store = MemoryStore()
+    await store.put(f"{STRIKES.name}/month=2025-01/notes.txt", b"of a person")
+    assert await read_ledgers(store, [STRIKES]) == {}
