@@ -165,7 +165,7 @@ class _Run:
             for partition, ledger in ledgers.items()
             for entry in ledger.entries
         }
-        self._needed_by_others = needed_by_others(leftovers, plan, scope)
+        self._needed_by_others = needed_by_others(leftovers, plan, scope, self._published)
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
         halts = Halts(scope.studios)
@@ -233,9 +233,7 @@ class _Run:
                     await self._work(whole, partial)
             manifests = await self._record(stopped=False)
         except BaseException:
-            # Stopped, or the sink is at fault: what is known is recorded, where that is still possible.
-            with suppress(ExporterError):
-                await asyncio.shield(self._stop())
+            await asyncio.shield(self._stop())
             raise
         await self._clear_up()
         self._doors.observer(Ended(manifests=manifests))
@@ -247,9 +245,11 @@ class _Run:
         return (self._me, *self._leftovers.owners)
 
     async def _stop(self) -> None:
-        """Record how far the run came, and leave what is staged to the next one."""
-        self._doors.observer(Ended(manifests=await self._record(stopped=True)))
-        await say_ended(self._doors.store, self._owners)
+        """Record how far the run came and leave what is staged to the next one, as far as the sink still takes it."""
+        with suppress(StoreError):
+            self._doors.observer(Ended(manifests=await self._record(stopped=True)))
+        with suppress(StoreError):
+            await say_ended(self._doors.store, self._owners)
 
     async def _clear_up(self) -> None:
         """After the record: what is staged is the only other one. Where the sink refuses, the next run clears up."""

@@ -1,11 +1,11 @@
 """Clears up the staging area after a run, and leaves there what others may still need."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from exporter.core.partition import owner_key, parse_partition, staging_prefix
-from exporter.core.plan import Plan, Scope
-from exporter.core.staged import SegmentRecord
+from exporter.core.plan import Plan, Scope, TaskId
+from exporter.core.staged import SegmentRecord, StagedPage
 from exporter.jobs.presence import say_ended
 from exporter.jobs.resume import Leftovers, Owner
 from exporter.store.base import ObjectStore
@@ -14,20 +14,30 @@ from exporter.store.base import ObjectStore
 KEEP = timedelta(days=7)
 
 
-def needed_by_others(leftovers: Leftovers, plan: Plan, scope: Scope) -> frozenset[str]:
-    """Keys of what dead runs left for tasks that *plan* is not about: other datasets, grains, studios or windows."""
+def needed_by_others(
+    leftovers: Leftovers, plan: Plan, scope: Scope, published: Mapping[TaskId, datetime]
+) -> frozenset[str]:
+    """Keys of what dead runs left for tasks that *plan* is not about: other datasets, grains, studios or windows.
+
+    Args:
+        leftovers: all that they left.
+        plan: what this run does.
+        scope: what it is about.
+        published: when the runs began that asked for what is published of the datasets of *scope*.
+    """
     grains = {dataset.name: dataset.grain.id for dataset in scope.datasets}
     ours = {task.id for task in plan.tasks} | {done.task.id for done in plan.done}
 
-    def is_ours(record: SegmentRecord) -> bool:
-        return grains.get(record.dataset) == record.grain and all(
-            (record.dataset, page.studio, page.window) in ours for page in record.pages
-        )
+    def is_needed(record: SegmentRecord, page: StagedPage) -> bool:
+        if grains.get(record.dataset) != record.grain:
+            return True
+        task = (record.dataset, page.studio, page.window)
+        return task not in ours and (task not in published or published[task] < record.began_at)
 
     segments = {
         key
         for key, record in leftovers.segments.items()
-        if not is_ours(record) and scope.began_at - record.began_at <= KEEP
+        if scope.began_at - record.began_at <= KEEP and any(is_needed(record, page) for page in record.pages)
     }
     intents = {
         key

@@ -1,7 +1,7 @@
 """Runs that come to an end before their time, the runs that go on from there, and what must be true of their lake."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import date
 
 import pyarrow.parquet as pq
@@ -26,8 +26,13 @@ async def lives(bench: Bench, store: ObjectStore, choice: Choice | None = None, 
     """Whether a run comes to its end; False where it died."""
     app = bench.app(store, **changes)
     app.is_running = nobody_runs
+    return await comes_to_its_end(app.run(choice or Choice(), bench.events.append))
+
+
+async def comes_to_its_end(run: Awaitable[object]) -> bool:
+    """Whether *run* does; False where it died."""
     try:
-        await app.run(choice or Choice(), bench.events.append)
+        await run
     except Died:
         return False
     except BaseExceptionGroup as group:
@@ -35,6 +40,15 @@ async def lives(bench: Bench, store: ObjectStore, choice: Choice | None = None, 
             raise
         return False
     return True
+
+
+async def copied(store: ObjectStore) -> RememberingStore:
+    """Another store with the same objects, which remembers none of them."""
+    copy = RememberingStore()
+    for info in await store.list(""):
+        await copy.put(info.key, (await store.get(info.key))[0])
+    copy.parts.clear()
+    return copy
 
 
 def staged_pages(bench: Bench, since: int = 0) -> int:
