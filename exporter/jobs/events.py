@@ -73,6 +73,6 @@ Event = Planned | PageStaged | Attempted | Refetched | TaskFetched | PartitionPu
 class Observer(Protocol):
     """Who looks on."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take note; must be quick and must not raise."""
         ...

@@ -17,7 +17,7 @@ from exporter.store.memory import MemoryStore
 from exporter.tables.segment import decode_segment
 from tests.support.dying_store import DyingStore, Trouble
 from tests.support.exports import DATASET, bench, expected, groups, months, published, small_world, studio_id
-from tests.support.lives import assert_sound, comes_to_its_end, copied, lives, nobody_runs
+from tests.support.lives import assert_sound, comes_to_its_end, copied, lives, nobody_runs, segments
 
 FIRST, SECOND = (studio_id(n) for n in range(2))
 
@@ -75,12 +75,10 @@ class Left:
 
 async def staged(store):
     left = Left()
-    for info in await store.list(f"{STAGING}/"):
-        if info.key.endswith(".arrow"):
-            left.segments.append(info.key)
-            record, _ = decode_segment((await store.get(info.key))[0])
-            left.pages.update((record.dataset, page.studio, page.window.start) for page in record.pages)
-            left.whole.update((record.dataset, seal.studio, seal.window.start) for seal in record.seals)
+    for key, record in (await segments(store)).items():
+        left.segments.append(key)
+        left.pages.update((record.dataset, page.studio, page.window.start) for page in record.pages)
+        left.whole.update((record.dataset, seal.studio, seal.window.start) for seal in record.seals)
     return left
 
 

@@ -7,9 +7,10 @@ import pytest
 from exporter.app import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.partition import STAGING
+from exporter.errors import StoreError
 from tests.support.dying_store import DyingStore, RememberingStore, Trouble
 from tests.support.exports import bench, expected, groups, months, published, small_world, studio_id
-from tests.support.lives import assert_sound, by_month, lives, versions
+from tests.support.lives import assert_sound, by_month, lives, nobody_runs, segments, versions
 from tests.support.meddling_store import MeddlingStore
 
 FIRST, SECOND, THIRD = (studio_id(n) for n in range(3))
@@ -125,3 +126,32 @@ async def test_a_run_fails_where_another_published_another_grain_meanwhile_and_l
         assert all("was published at another grain meanwhile" in (task.error or "") for task in manifest.tasks)
         assert groups(await published(store), columns) == expected(running.world, months(), columns)
         assert await store.list(f"{STAGING}/") == []
+
+
+async def test_of_two_runs_at_once_only_one_goes_on_with_what_a_stopped_run_left():
+    async with bench(three_studios(), store=RememberingStore()) as running:
+        store, least = running.store, 9
+        with pytest.raises(StoreError):
+            await running.run(store=DyingStore(store, at=10, trouble=Trouble.REFUSAL))
+        done = {(row[0], row[1]) for row in groups(await published(store))}
+        left = {
+            (page.studio, page.window.start) for record in (await segments(store)).values() for page in record.pages
+        }
+        asked = running.asked()
+        assert left - done
+        both = await asyncio.gather(running.run(), running.run())
+        assert [manifest.state for (manifest,) in both] == [RunState.OK, RunState.OK]
+        assert running.asked() - asked == 2 * (least - len(done)) - len(left - done)
+        await assert_sound(running, store, expected(running.world, months()))
+
+
+async def test_runs_that_take_each_other_for_dead_publish_nothing_wrong_and_the_next_run_mends_what_is_missing():
+    async with bench(three_studios(), store=RememberingStore()) as running:
+        apps = [running.app() for _ in range(3)]
+        for app in apps:
+            app.is_running = nobody_runs
+        await asyncio.gather(*(app.run(Choice(), running.events.append) for app in apps), return_exceptions=True)
+        rows = expected(running.world, months())
+        assert set(groups(await published(running.store))) <= set(rows)
+        assert await lives(running, running.store)
+        await assert_sound(running, running.store, rows)

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 
 from exporter.app import Choice
 from exporter.core.partition import STAGING
+from exporter.core.staged import SegmentRecord
 from exporter.jobs.events import PageStaged
 from exporter.jobs.resume import Owner
 from exporter.store.base import ObjectStore
+from exporter.tables.segment import decode_segment
 from tests.support.dying_store import Died, RememberingStore
 from tests.support.exports import DEFAULT_COLUMNS, Bench, groups, published
 
@@ -54,6 +56,12 @@ async def copied(store: ObjectStore) -> RememberingStore:
 def staged_pages(bench: Bench, since: int = 0) -> int:
     """Pages that runs have told to be safe, from the event with the number *since* on."""
     return sum(isinstance(event, PageStaged) for event in bench.events[since:])
+
+
+async def segments(store: ObjectStore) -> dict[str, SegmentRecord]:
+    """What is staged, by key."""
+    keys = [info.key for info in await store.list(f"{STAGING}/") if info.key.endswith(".arrow")]
+    return {key: decode_segment((await store.get(key))[0])[0] for key in keys}
 
 
 async def assert_sound(bench: Bench, store: ObjectStore, rows: Rows, **changes: object) -> None:

@@ -175,6 +175,15 @@ async def test_prefixes_that_could_leave_the_sink_are_refused(store: ObjectStore
             await store.list(prefix)
 
 
+#: Not moto: its server looks at the condition and puts in two steps, so two of its threads may both win.
+real_stores = pytest.mark.parametrize(
+    "open_another",
+    ["memory", "local", pytest.param("seaweedfs", marks=pytest.mark.xdist_group("s3"))],
+    indirect=True,
+)
+
+
+@real_stores
 async def test_of_sixteen_that_put_on_one_condition_exactly_one_wins_each_round(
     open_another: Callable[[], ObjectStore],
 ) -> None:
@@ -197,6 +206,7 @@ async def test_of_sixteen_that_put_on_one_condition_exactly_one_wins_each_round(
         condition = (await stores[0].put(KEY, b"between")).etag
 
 
+@real_stores
 async def test_eight_writers_that_read_add_and_put_lose_no_addition(open_another: Callable[[], ObjectStore]) -> None:
     await open_another().put(KEY, b"0")
 
