@@ -20,6 +20,7 @@ import msgspec
 
 from exporter.api.protocol import AUTH_SCHEMES, ApiOptions
 from exporter.core.answer import Format, Header, Page, PageRequest
+from exporter.core.text import excerpt
 from exporter.errors import (
     CredentialError,
     DataError,
@@ -33,9 +34,8 @@ from exporter.errors import (
 #: A wait that the server asks for is never taken to be longer than this.
 _LONGEST_RETRY_AFTER_S = 3600.0
 
-#: Characters of a server's text that are looked at, and that are shown.
+#: Characters of a server's text that are looked at.
 _READ_CHARS = 2000
-_SHOWN_CHARS = 200
 
 #: What CSV is served as. Source: none; the API names no content type for it.
 _CSV_TYPES = frozenset({"text/csv", "application/csv", "text/plain", "application/octet-stream", ""})
@@ -301,9 +301,7 @@ def _without_tags(body: bytes) -> str:
 def _excerpt(text: str, secret: str = "") -> str:
     """One short printable line; semicolons become commas, since they part a message from its way out."""
     masked = text.replace(secret, "***") if secret else text
-    line = _EMAIL.sub("***", " ".join(masked[:_READ_CHARS].replace(";", ",").split()))
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    return escaped if len(escaped) <= _SHOWN_CHARS else escaped[: _SHOWN_CHARS - 3] + "..."
+    return excerpt(_EMAIL.sub("***", masked[:_READ_CHARS].replace(";", ",")))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

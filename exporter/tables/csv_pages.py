@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 
 from exporter.core.answer import Page
 from exporter.core.report import ColumnType
+from exporter.core.text import excerpt
 from exporter.errors import DataError
 from exporter.tables.json_pages import Columns
 from exporter.tables.layout import Layout, Leaf
@@ -229,6 +230,6 @@ def _fit_all(page: Page, leaf: Leaf, fields: Sequence[str | None]) -> list[Value
             values.append(None if empty_is_null and field == "" else fit(field, leaf.type))
         except Misfit as error:
             raise DataError(
-                f"{page.request} row {len(values) + 1}: column {leaf.name} {error}; the task is left as it was"
+                f"{page.request} row {len(values) + 1}: column {excerpt(leaf.name)} {error}; the task is left as it was"
             ) from None
     return values

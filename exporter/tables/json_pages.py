@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from exporter.core.answer import Page
 from exporter.core.report import ColumnType, Pivot
+from exporter.core.text import excerpt
 from exporter.errors import DataError
 from exporter.tables.layout import Layout, Leaf, object_keys
 from exporter.tables.values import Misfit, Value, fit
@@ -226,9 +227,9 @@ class _Reading:
             try:
                 fitting = fit(value, leaf.type)
             except Misfit as error:
-                raise Misfit(f"column {leaf.name} {error}") from None
+                raise Misfit(f"column {excerpt(leaf.name)} {error}") from None
             if values.setdefault(leaf.key, fitting) != fitting:
-                raise Misfit(f"column {leaf.name} comes twice with different values")
+                raise Misfit(f"column {excerpt(leaf.name)} comes twice with different values")
         for key, column in self._columns.items():
             column.append(values.get(key))
         self._rows += 1
@@ -239,10 +240,10 @@ class _Reading:
 
     def _unannounced(self, path: str) -> Leaf:
         if path in self._objects:
-            raise Misfit(f"{path} is a plain value instead of an object")
+            raise Misfit(f"{excerpt(path)} is a plain value instead of an object")
         leaf = self._layout.unasked(path, self.leaves.values())
         if leaf.type is None and self._layout.dataset.pivot is not Pivot.ALL:
-            raise Misfit(f"{path} is in no header, so it may be a period or not")
+            raise Misfit(f"{excerpt(path)} is in no header, so it may be a period or not")
         self.leaves[leaf.key] = self._paths[leaf.key] = self._paths[path] = leaf
         self._columns[leaf.key] = [None] * self._rows
         return leaf
