@@ -300,6 +300,19 @@ async def test_a_packed_answer_is_unpacked_and_counted_as_it_travelled(members):
     assert given.attempts == [(1, OK, len(packed))]
 
 
+async def test_a_size_that_is_only_declared_takes_no_memory():
+    answer = http(200, b"{", "Content-Type: application/json", length=2 * 1024**3)
+    async with tiny_server(breaks_off(answer)) as server, setting(server.url, max_attempts=1) as given:
+        tracemalloc.start()
+        try:
+            text = await given.refused(UnavailableError)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert "cut off" in text
+    assert peak < 8_000_000
+
+
 async def test_a_gzip_bomb_is_refused_without_being_unpacked():
     bomb = gzip.compress(bytes(50_000_000))
     answer = http(200, bomb, "Content-Type: application/json", "Content-Encoding: gzip")
