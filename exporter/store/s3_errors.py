@@ -41,7 +41,7 @@ _CHECK_NETWORK = "check the network and sink.endpoint_url"
 _WAYS_OUT: Mapping[str, str] = {
     "AccessDenied": (
         "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix "
-        "(and kms:Decrypt and kms:GenerateDataKey on its key)"
+        "(and kms:Decrypt and kms:GenerateDataKey on its key), or correct sink.expected_bucket_owner"
     ),
     "AuthorizationHeaderMalformed": _CHECK_REGION,
     "ConnectTimeoutError": _CHECK_NETWORK,

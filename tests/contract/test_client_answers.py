@@ -502,6 +502,16 @@ async def test_a_proxy_of_the_environment_is_used_with_its_own_credential(monkey
     assert f"Authorization: Bearer {TOKEN}\r\n" in proxy.heads[0]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "[::1]"])
+@pytest.mark.usefixtures("no_proxy_settings")
+async def test_no_loopback_address_is_asked_through_a_proxy(monkeypatch, host):
+    async with tiny_server(says(json_page())) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with setting(f"http://{host}:9/api/v2", max_attempts=1) as given:
+            await given.refused(UnavailableError)
+    assert proxy.heads == []
+
+
 @pytest.mark.usefixtures("no_proxy_settings")
 async def test_a_proxy_is_not_asked_for_loopback_nor_for_a_host_that_is_exempt(monkeypatch):
     async with tiny_server(says(json_page())) as server, tiny_server(says(json_page())) as proxy:
