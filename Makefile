@@ -4,7 +4,8 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench test-spark clean
+.PHONY: help setup demo test check format lock bench test-spark fuzz audit clean
+SECONDS ?= 60
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +41,8 @@ format: setup ## put every file into the project's format
 lock: setup ## choose dependency versions anew and write the requirements files (hashes, no registry)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark -o requirements-spark.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group fuzz -o requirements-fuzz.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group audit -o requirements-audit.txt
 	@echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links - -o requirements-uv.txt
 
 test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
@@ -47,8 +50,17 @@ test-spark: setup ## read an exported lake with real Spark (needs Java; puts pys
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
 	@$(PYTEST) -m spark tests/spark
 
+fuzz: setup ## feed made-up bytes to the page parser for SECONDS (60), with atheris where there is one for this Python
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements-fuzz.txt || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
+	mkdir -p .fuzz && $(BIN)/python fuzz/fuzz_pages.py .fuzz fuzz/seeds -artifact_prefix=.fuzz/ -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+
+audit: setup ## look the locked packages up in a database of known vulnerabilities (asks a service)
+	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
+	@$(BIN)/uv pip install --quiet --python .venv-audit/bin/python --require-hashes -r requirements-audit.txt
+	@.venv-audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements-dev.txt
+
 bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
 	@$(BIN)/python bench/run.py
 
 clean: ## remove what the other targets made
-	@rm -rf .venv demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

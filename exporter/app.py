@@ -39,7 +39,7 @@ from exporter.jobs.events import Attempted, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.resume import Leftovers, Owner, continued
 from exporter.process import is_running, this_host, this_process
-from exporter.store.base import ObjectStore
+from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
 
 _V = TypeVar("_V")
@@ -232,7 +232,13 @@ async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     reference = settings.privacy.hash_key
     hash_id = _hash_id(secrets[reference]) if reference else ""
     sink = settings.sink
-    store = open_store(sink.url, endpoint_url=sink.endpoint_url, kms_key_id=sink.kms_key_id)
+    store = open_store(
+        sink.url,
+        endpoint_url=sink.endpoint_url,
+        kms_key_id=sink.kms_key_id,
+        bucket_owner=sink.expected_bucket_owner,
+        readers=Readers(sink.readable_by),
+    )
     try:
         yield App(
             settings=settings,

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter.api.protocol import AUTH_SCHEMES, ApiOptions
-from exporter.core.answer import Format, Header, Page, PageRequest
+from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Format, Header, Page, PageRequest
+from exporter.core.text import excerpt
 from exporter.errors import (
     CredentialError,
     DataError,
@@ -33,9 +34,20 @@ from exporter.errors import (
 #: A wait that the server asks for is never taken to be longer than this.
 _LONGEST_RETRY_AFTER_S = 3600.0
 
-#: Characters of a server's text that are looked at, and that are shown.
+#: Characters of a server's text that are looked at.
 _READ_CHARS = 2000
-_SHOWN_CHARS = 200
+
+#: Bytes of an error's body that are looked at.
+_LONGEST_COMPLAINT = 64 * 1024
+
+#: What separates the values of a body: there are at most so many more values than separators.
+_SEPARATORS = (b",", b"\n", b"\r")
+
+#: The description of all columns at most, in bytes.
+_LONGEST_HEADERS = 1024 * 1024
+
+#: Charsets that a body is read in. Python knows many more, of which some take time without end for a long text.
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"})
 
 #: What CSV is served as. Source: none; the API names no content type for it.
 _CSV_TYPES = frozenset({"text/csv", "application/csv", "text/plain", "application/octet-stream", ""})
@@ -106,6 +118,7 @@ def parse_answer(request: PageRequest, answer: RawAnswer, options: ApiOptions, *
     if "json" in media_type or (first == b"{" and media_type != "text/csv"):
         return _parse_envelope(request, answer, body)
     if request.format is Format.CSV and media_type in _CSV_TYPES:
+        _refuse_overfull(request, body)
         return Page(
             request=request,
             format=Format.CSV,
@@ -120,6 +133,17 @@ def parse_answer(request: PageRequest, answer: RawAnswer, options: ApiOptions, *
     raise UnavailableError(f"{request}: {shown} instead of {_name(request.format)}{way_out}", status=answer.status)
 
 
+def _refuse_overfull(request: PageRequest, body: bytes) -> None:
+    """Refuse a body of more values than any page has, before each of them becomes an object in memory.
+
+    Raises:
+        DataError: the body holds too many separators.
+    """
+    most = MOST_COLUMNS * (request.limit + 1)
+    if sum(body.count(separator) for separator in _SEPARATORS) > most:
+        raise DataError(f"{request}: the answer holds more than {most} values; the API may have changed")
+
+
 def _name(kind: Format) -> str:
     return kind.value.upper()
 
@@ -128,12 +152,16 @@ def _to_utf8(request: PageRequest, answer: RawAnswer) -> bytes:
     """The body in UTF-8 without a byte order mark."""
     named = _CHARSET.search(answer.header("Content-Type"))
     charset = named.group(1) if named else "utf-8"
+    unreadable = UnavailableError(f"{request}: the answer is no text in {_excerpt(charset)}", status=answer.status)
+    if charset.lower() not in _CHARSETS:
+        raise unreadable
     try:
         return answer.body.decode(charset).removeprefix("\ufeff").encode()
-    except (LookupError, ValueError) as error:
-        raise UnavailableError(
-            f"{request}: the answer is no text in {_excerpt(charset)}", status=answer.status
-        ) from error
+    except ValueError as error:
+        raise unreadable from error
+
+
+_Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 
 
 class _Sorted(msgspec.Struct):
@@ -142,11 +170,14 @@ class _Sorted(msgspec.Struct):
 
 
 class _ColumnHeader(msgspec.Struct):
-    key: str
-    label: str | None = None
+    key: _Name
+    label: _Name | None = None
     required: bool | None = None
     holds_customer_id: bool | None = None
     sorted: _Sorted | None = None
+
+
+_ColumnHeaders = Annotated[list[_ColumnHeader], msgspec.Meta(max_length=MOST_COLUMNS)] | None
 
 
 class _Envelope(msgspec.Struct):
@@ -162,6 +193,8 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
         raise UnavailableError(f"{request}: the answer is no JSON object", status=answer.status)
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
+        if len(bytes(envelope.column_headers)) > _LONGEST_HEADERS:
+            raise DataError(f"{request}: the answer describes its columns in too many bytes; the API may have changed")
         headers = _headers(bytes(envelope.column_headers))
     except msgspec.ValidationError as error:
         raise DataError(
@@ -174,6 +207,7 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
         rows = b"[]"
     if not rows.startswith(b"["):
         raise DataError(f"{request}: the answer holds no list of rows; the API may have changed")
+    _refuse_overfull(request, rows)
     return Page(
         request=request,
         format=Format.JSON,
@@ -185,10 +219,10 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _headers(raw: bytes) -> tuple[Header, ...]:
     """The headers in *raw*, which is the same for every page of a report."""
-    return tuple(_header(column) for column in msgspec.json.decode(raw, type=list[_ColumnHeader] | None) or ())
+    return tuple(_header(column) for column in msgspec.json.decode(raw, type=_ColumnHeaders) or ())
 
 
 def _header(column: _ColumnHeader) -> Header:
@@ -274,7 +308,8 @@ class _Complaint:
 def _parse_complaint(answer: RawAnswer, secret: str) -> _Complaint:
     """The documented error body, `{"detail": ...}`, an HTML page, plain text or nothing."""
     try:
-        document: object = msgspec.json.decode(answer.body)
+        # What is cut is no JSON any more, and is shown as text.
+        document: object = msgspec.json.decode(answer.body[:_LONGEST_COMPLAINT])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         document = None
     if not isinstance(document, dict):
@@ -301,9 +336,7 @@ def _without_tags(body: bytes) -> str:
 def _excerpt(text: str, secret: str = "") -> str:
     """One short printable line; semicolons become commas, since they part a message from its way out."""
     masked = text.replace(secret, "***") if secret else text
-    line = _EMAIL.sub("***", " ".join(masked[:_READ_CHARS].replace(";", ",").split()))
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    return escaped if len(escaped) <= _SHOWN_CHARS else escaped[: _SHOWN_CHARS - 3] + "..."
+    return excerpt(_EMAIL.sub("***", masked[:_READ_CHARS].replace(";", ",")))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

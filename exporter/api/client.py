@@ -23,6 +23,7 @@ from exporter.api.answers import RawAnswer, parse_answer
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
+from exporter.core.place import is_loopback
 from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey
 from exporter.core.window import Window
@@ -41,8 +42,6 @@ _GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 #: Under which name aiohttp carries what an attempt does while it waits for a connection.
 _ON_QUEUE = "on_queue"
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Outcome(StrEnum):
@@ -354,6 +353,6 @@ def _proxy(base_url: URL) -> URL | None:
     """The proxy that the environment names for this address."""
     host = base_url.host or ""
     address = urllib.request.getproxies().get(base_url.scheme)
-    if not address or host in _LOOPBACK or urllib.request.proxy_bypass(host):
+    if not address or is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
     return URL(address if "//" in address else f"http://{address}")

@@ -64,7 +64,7 @@ class ApiOptions:
     pagination: Pagination = Pagination.OFFSET
     list_style: ListStyle = ListStyle.COMMA
     studio_headers: bool = True
-    max_body_bytes: int = 64 * 1024 * 1024
+    max_body_bytes: int = 16 * 1024 * 1024
 
 
 def build_url(request: PageRequest, options: ApiOptions) -> str:

@@ -10,9 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.lines import describe, printable
+from exporter.cli.lines import describe
 from exporter.cli.meter import Meter, Snapshot
 from exporter.cli.render import duration
+from exporter.core.text import printable
 from exporter.jobs.events import Event, Observer
 
 _REFRESHES_A_SECOND = 4

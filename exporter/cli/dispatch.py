@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from exporter.cli import lines, output
 from exporter.cli.codes import ExitCode
+from exporter.core.text import printable
 from exporter.errors import ExporterError, UsageError
 
 #: The modules of the commands that need no configuration; all others are in `commands`.
@@ -41,7 +42,8 @@ def dispatch(args: Namespace) -> ExitCode:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_stoppable(command, args))
     except UsageError as error:
-        _tell(error)
+        for line in str(error).splitlines():  # one for each mistake in a configuration
+            _tell(line)
         return ExitCode.USAGE
     except ExporterError as error:
         _complain(error, args)
@@ -81,12 +83,11 @@ def _complain(error: ExporterError, args: Namespace) -> None:
         line = lines.Line(level="error", event="stopped", message=str(error))
         output.tell(lines.as_json(line, datetime.now(UTC)))
     else:
-        _tell(error)
+        _tell(str(error))
 
 
-def _tell(error: ExporterError) -> None:
-    for line in str(error).splitlines():
-        output.tell(f"exporter: {lines.printable(line)}")
+def _tell(line: str) -> None:
+    output.tell(f"exporter: {printable(line)}")
 
 
 def _end_at_once() -> None:

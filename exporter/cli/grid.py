@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from exporter.cli.output import emit, is_terminal
+from exporter.core.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +15,10 @@ class Grid:
     rows: tuple[tuple[str | int, ...], ...]
 
     def cells(self) -> tuple[tuple[str, ...], ...]:
-        """Every row as text."""
-        return tuple(tuple(f"{value:,}" if isinstance(value, int) else value for value in row) for row in self.rows)
+        """Every row as text, without anything that a terminal might obey: manifests come from the sink."""
+        return tuple(
+            tuple(f"{value:,}" if isinstance(value, int) else printable(value) for value in row) for row in self.rows
+        )
 
     def numeric(self) -> tuple[bool, ...]:
         """Whether each column holds numbers; without a row, none does."""

@@ -15,6 +15,7 @@ from exporter.cli.output import is_terminal
 from exporter.cli.summary import worst
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
+from exporter.core.text import printable
 from exporter.jobs.events import Ended, Event, PartitionPublished, Planned, Refetched, TaskFetched
 
 #: The least time between two lines about requests that went wrong.
@@ -65,11 +66,6 @@ def as_text(line: Line, now: datetime) -> str:
     """The time and the sentence, with the level where it is no ordinary one."""
     level = "" if line.level == "info" else f"{line.level}: "
     return f"{_moment(now)} {level}{printable(line.message)}"
-
-
-def printable(text: str) -> str:
-    """*text* with every character that a terminal might obey escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class LineLog:

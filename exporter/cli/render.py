@@ -6,10 +6,10 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 
 from exporter.cli.grid import Grid
-from exporter.cli.lines import printable
 from exporter.cli.meter import Meter
 from exporter.cli.summary import PlanSummary, RunSummary
 from exporter.core.manifest import RunState
+from exporter.core.text import printable
 from exporter.jobs.doctor import Check
 from exporter.jobs.verify import Verified
 

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Final
 
 from exporter.config.secrets import is_reference
+from exporter.core.text import printable
 
 #: Where a value stands: keys, and numbers of list items.
 Path = tuple[str | int, ...]
@@ -43,7 +44,7 @@ class Problem:
 def dotted(path: Path) -> str:
     """The path as a person would write it, e.g. `studios[2].timezone`; lists count from 0."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return _printable(text.removeprefix("."))
+    return printable(text.removeprefix("."))
 
 
 def shown(value: object, path: Path = ()) -> str:
@@ -57,7 +58,7 @@ def shown(value: object, path: Path = ()) -> str:
         case _ if path and path[-1] in SECRET_KEYS and not may_be_shown:
             return "***"
         case str():
-            text = _printable(_without_credentials(value))
+            text = printable(_without_credentials(value))
             return f'"{text}"' if len(text) <= _LONGEST_SHOWN else f'"{text[:_LONGEST_SHOWN]}..."'
         case bool():
             return str(value).lower()
@@ -88,7 +89,3 @@ def hint(word: str, known: Collection[str], *, prefix: str = "") -> str:
 
 def _without_credentials(text: str) -> str:
     return _HIDDEN_IN_URL.sub(lambda m: "***@" if m[0].endswith("@") else "***", text) if ":" in text else text
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

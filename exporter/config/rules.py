@@ -22,6 +22,7 @@ _FIRST_DAY = date(1900, 1, 1)
 _LAST_DAY = date(2200, 1, 1)
 #: In so many days a week, a month and a year begin on every day that matters to how many periods a window touches.
 _FOUR_YEARS = timedelta(days=1461)
+_WHY_HTTPS = "since anyone on the way could read what is sent; plain http is for this machine alone"
 #: The API's own limit of `max_pivot_columns`. Source: CONTRACT section 1.
 _MOST_PIVOT_COLUMNS = 12
 #: Columns that are ours; every dataset needs them. Source: INTERFACE, "Output".
@@ -41,8 +42,8 @@ def _api(api: Api) -> Iterator[Problem]:
     path = ("api", "base_url")
     if fault := urls.http_fault(api.base_url):
         yield instead(path, api.base_url, fault)
-    elif urls.is_plain_http_elsewhere(api.base_url) and not api.allow_http:
-        yield instead(path, api.base_url, "https; to send credentials in plain text, set api.allow_http = true")
+    elif urls.is_plain_http_elsewhere(api.base_url):
+        yield instead(path, api.base_url, f"https, {_WHY_HTTPS}")
 
 
 def _windows(windows: Windows) -> Iterator[Problem]:
@@ -215,12 +216,18 @@ def _sink(sink: Sink) -> Iterator[Problem]:
     if fault := urls.sink_fault(sink.url):
         yield instead(("sink", "url"), sink.url, fault)
     elif not urls.is_s3(sink.url):
-        for key, value in (("endpoint_url", sink.endpoint_url), ("kms_key_id", sink.kms_key_id)):
-            if value:
+        for key in ("endpoint_url", "kms_key_id", "expected_bucket_owner"):
+            if value := getattr(sink, key):
                 yield instead(("sink", key), value, "nothing, since sink.url is not on S3")
         return
-    if sink.endpoint_url and (fault := urls.http_fault(sink.endpoint_url)):
+    elif sink.readable_by != "owner":
+        yield instead(("sink", "readable_by"), sink.readable_by, "owner, since the bucket's policy says who may read")
+    if not sink.endpoint_url:
+        return
+    if fault := urls.http_fault(sink.endpoint_url):
         yield instead(("sink", "endpoint_url"), sink.endpoint_url, fault)
+    elif urls.is_plain_http_elsewhere(sink.endpoint_url):
+        yield instead(("sink", "endpoint_url"), sink.endpoint_url, f"https, {_WHY_HTTPS}")
 
 
 #: Each rule, and the sections it is about.

@@ -44,6 +44,7 @@ DatasetText = Annotated[
         description='a word of 1 to 100 lower-case letters, digits and "_", beginning with a letter',
     ),
 ]
+AccountId = Annotated[str, Meta(pattern=r"\A([0-9]{12})?\Z", description="the 12 digits of an AWS account, or nothing")]
 #: Goes into a request's header.
 HeaderText = Annotated[
     str, Meta(pattern=r"\A[!-~]*\Z", description="printable ASCII characters without spaces, or nothing")
@@ -79,7 +80,6 @@ class Api(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         timeout: seconds for one attempt.
         max_attempts: for one page.
         page_size: rows.
-        allow_http: plain http towards hosts other than this one.
     """
 
     base_url: str = "https://goteamup.com/api/v2"
@@ -94,7 +94,6 @@ class Api(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pagination: Literal["offset", "page"] = "offset"
     list_style: Literal["comma", "repeat", "brackets"] = "comma"
     studio_headers: bool = True
-    allow_http: bool = False
 
 
 def _filter_kind(spec: Filter) -> Any:
@@ -183,12 +182,19 @@ class StudioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the datasets lie; `endpoint_url` and `kms_key_id` are empty where they are not used."""
+    """Where the datasets lie; what is empty is not used.
+
+    Attributes:
+        readable_by: who besides the owner may read files and folders that are made; for a folder.
+        expected_bucket_owner: the account that a bucket must belong to.
+    """
 
     url: str = "./lake"
     compression: Literal["zstd", "snappy", "none"] = "zstd"
     endpoint_url: str = ""
     kms_key_id: HeaderText = ""
+    expected_bucket_owner: AccountId = ""
+    readable_by: Literal["owner", "group", "all"] = "owner"
 
 
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,8 +1,9 @@
 """What may stand in the URLs of a configuration. Pure: nothing is looked up or connected to."""
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
+
+from exporter.core.place import is_loopback
 
 #: Characters of a key that need no special care anywhere. Source: Amazon S3 user guide, "Naming Amazon S3 objects",
 #: without those that it advises against and those that readers of a dataset take for a pattern.
@@ -29,9 +30,9 @@ def http_fault(url: str) -> str | None:
 
 
 def is_plain_http_elsewhere(url: str) -> bool:
-    """Whether a credential sent to *url* could be read on the way."""
+    """Whether what is sent to *url* could be read on the way."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def sink_fault(url: str) -> str | None:
@@ -64,10 +65,3 @@ def _split(url: str) -> SplitResult | None:
         return parts if parts.port != 0 else None
     except ValueError:
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -8,6 +8,10 @@ from exporter.core.report import Dataset
 from exporter.core.studio import Studio
 from exporter.core.window import Window
 
+#: Columns of an answer at most, and characters of the name of one. The longest documented report has 56 columns.
+MOST_COLUMNS = 1000
+LONGEST_NAME = 500
+
 
 class Format(StrEnum):
     """How an answer's rows are written."""

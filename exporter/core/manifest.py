@@ -163,7 +163,7 @@ def parse_manifest(data: bytes) -> Manifest:
                 "totals": Totals(**document["totals"]),
             }
         )
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not a manifest: {error}") from error
 
 

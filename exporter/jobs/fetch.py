@@ -23,6 +23,9 @@ from exporter.tables.headers import check_headers
 from exporter.tables.labels import Labels, learn_labels, resolve_csv_header
 from exporter.tables.layout import known_columns
 
+#: First lines of CSV whose labels are remembered; a dataset has one, unless the API makes up new ones.
+_MOST_LABELS = 100
+
 #: How often a window is fetched from the start before its report is taken to change for good.
 MOST_FETCHES = 5
 
@@ -167,6 +170,8 @@ class Fetcher:
             return None
         key = (dataset.name, names)
         if key not in self._labels:
+            if len(self._labels) >= _MOST_LABELS:
+                self._labels.clear()
             request = replace(page.request, format=Format.JSON, offset=0, limit=1)
             answer = await self.source.fetch(request)
             check_headers(answer, dataset)

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from exporter.core.answer import Page
+from exporter.core.answer import MOST_COLUMNS, Page
 from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
@@ -230,12 +230,15 @@ class Staging:
                 received_at=arrival.page.received_at,
             )
             try:
+                seen = self.extra_columns.setdefault(dataset.name, {})
+                if len(seen.keys() | extras) > MOST_COLUMNS:
+                    raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
                 hidden = drops_keys(dataset) or not dataset.drop.isdisjoint(extras)
                 seal = self._assemble(arrival.assembly, page, table if hidden else stored)
             except ExporterError as error:
                 _fail(arrival, error)
                 continue
-            self.extra_columns.setdefault(dataset.name, {}).update(dict.fromkeys(extras))
+            seen.update(dict.fromkeys(extras))
             pages.append((arrival, page, stored))
             seals += [seal] if seal else []
         if not pages:

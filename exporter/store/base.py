@@ -7,7 +7,16 @@ URL, use "/" and never begin with it; errors are those of `errors.py`, with the 
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
+
+
+class Readers(StrEnum):
+    """Who may read what is written into a folder."""
+
+    OWNER = "owner"
+    GROUP = "group"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,9 @@ a file that is being written is locked by its writer, so what a killed process l
 still growing, and the next one to write or delete in that folder removes it; a read or a put that has begun is
 finished even if its worker is cancelled.
 
+Files and folders are made readable by their owner alone, unless told otherwise; the umask may take more away. What is
+there already keeps its rights.
+
 A lock is taken on the folder itself: no lock file ever lies in the lake.
 """
 
@@ -18,19 +21,27 @@ import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiofiles
 
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
-from exporter.store.base import Condition, ObjectInfo
+from exporter.store.base import Condition, ObjectInfo, Readers
 from exporter.store.keys import check_key, check_prefix, holds
 
 _T = TypeVar("_T")
 
 #: What the names of unfinished files begin with. Hive-style readers skip names with a leading dot.
 _UNFINISHED = ".writing-"
+
+#: Rights of files and of folders.
+_MODES: Mapping[Readers, tuple[int, int]] = {
+    Readers.OWNER: (0o600, 0o700),
+    Readers.GROUP: (0o640, 0o750),
+    Readers.ALL: (0o644, 0o755),
+}
 
 #: How often a put begins again because another process removed the folder under it.
 _ATTEMPTS = 50
@@ -66,11 +77,13 @@ class LocalStore:
     Args:
         root: where the objects lie.
         url: the sink as the user wrote it, for messages; the path where it is empty.
+        readers: who may read the files and folders that are made.
     """
 
-    def __init__(self, root: Path, *, url: str = "") -> None:
+    def __init__(self, root: Path, *, url: str = "", readers: Readers = Readers.OWNER) -> None:
         self._root = root.absolute()
         self._url = url or str(root)
+        self._file_mode, self._folder_mode = _MODES[readers]
         self._tidied: set[Path] = set()
 
     @property
@@ -143,9 +156,10 @@ class LocalStore:
 
     async def _put_once(self, key: str, path: Path, data: bytes, condition: Condition) -> ObjectInfo:
         unfinished = path.with_name(_UNFINISHED + secrets.token_hex(8))
-        await asyncio.to_thread(_make_folder, path.parent)
+        await asyncio.to_thread(_make_folder, path.parent, self._folder_mode)
+        opener = partial(os.open, mode=self._file_mode)
         try:
-            async with aiofiles.open(unfinished, "xb") as file:
+            async with aiofiles.open(unfinished, "xb", opener=opener) as file:
                 await asyncio.to_thread(fcntl.flock, file.fileno(), fcntl.LOCK_EX)
                 await file.write(data)
                 await file.flush()
@@ -254,13 +268,13 @@ def _walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
                         yield _info(key, entry.stat())
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, mode: int) -> None:
     """Make it and its parents, so that they survive a power cut."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    _make_folder(folder.parent, mode)
     with suppress(FileExistsError):
-        folder.mkdir()
+        folder.mkdir(mode)
     parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _sync(parent)

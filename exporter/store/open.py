@@ -4,12 +4,19 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from exporter.errors import ConfigError
-from exporter.store.base import ObjectStore
+from exporter.store.base import ObjectStore, Readers
 
 _ALLOWED = 'a folder, "file:///folder" or "s3://bucket/prefix"'
 
 
-def open_store(url: str, *, endpoint_url: str = "", kms_key_id: str = "") -> ObjectStore:
+def open_store(
+    url: str,
+    *,
+    endpoint_url: str = "",
+    kms_key_id: str = "",
+    bucket_owner: str = "",
+    readers: Readers = Readers.OWNER,
+) -> ObjectStore:
     """The store for a folder ("./lake", "/data/lake", "file:///data/lake") or a bucket ("s3://bucket/prefix").
 
     Nothing is asked of it yet: whether it can be reached and written is first seen when it is used.
@@ -18,6 +25,8 @@ def open_store(url: str, *, endpoint_url: str = "", kms_key_id: str = "") -> Obj
         url: the sink. Percent-encoding is decoded in file URLs only; "~" at the start of a path is the home folder.
         endpoint_url: of an S3-compatible store; empty for AWS.
         kms_key_id: encrypts what is put on S3 with this key; empty for the bucket's own default.
+        bucket_owner: the account that the bucket must belong to; empty for any.
+        readers: of what is written into a folder.
 
     Raises:
         ConfigError: the URL has none of these forms, or S3 cannot be set up from this environment.
@@ -31,14 +40,14 @@ def open_store(url: str, *, endpoint_url: str = "", kms_key_id: str = "") -> Obj
         case "file":
             path = _file_path(url)
         case "s3":
-            return _open_s3(rest, endpoint_url=endpoint_url, kms_key_id=kms_key_id)
+            return _open_s3(rest, endpoint_url=endpoint_url, kms_key_id=kms_key_id, bucket_owner=bucket_owner)
         case _:
             # Only the scheme is shown: what follows it may hold a password.
             raise ConfigError(f'sink.url begins with "{scheme}://" instead of {_ALLOWED}')
 
     from exporter.store.local import LocalStore  # noqa: PLC0415 - see the module's docstring
 
-    return LocalStore(path, url=url.rstrip("/") or "/")
+    return LocalStore(path, url=url.rstrip("/") or "/", readers=readers)
 
 
 def _plain_path(url: str) -> Path:
@@ -60,7 +69,7 @@ def _file_path(url: str) -> Path:
     return Path(path)
 
 
-def _open_s3(rest: str, *, endpoint_url: str, kms_key_id: str) -> ObjectStore:
+def _open_s3(rest: str, *, endpoint_url: str, kms_key_id: str, bucket_owner: str) -> ObjectStore:
     bucket, _, prefix = rest.partition("/")
     if "@" in bucket:
         raise ConfigError("sink.url holds credentials; take them out and set AWS_PROFILE or AWS_ACCESS_KEY_ID instead")
@@ -70,4 +79,4 @@ def _open_s3(rest: str, *, endpoint_url: str, kms_key_id: str) -> ObjectStore:
 
     from exporter.store.s3 import S3Store  # noqa: PLC0415 - see the module's docstring
 
-    return S3Store(bucket, "/".join(parts), endpoint_url=endpoint_url, kms_key_id=kms_key_id)
+    return S3Store(bucket, "/".join(parts), endpoint_url=endpoint_url, kms_key_id=kms_key_id, bucket_owner=bucket_owner)

@@ -2,7 +2,8 @@
 
 Rules kept here: botocore repeats nothing by itself. A read, a list or a delete is repeated a few times when it may
 pass. A put is repeated only when it surely did not land, because a repeated conditional put would meet its own first
-attempt and take it for somebody else's; when it may have landed, the caller is told to look.
+attempt and take it for somebody else's; when it may have landed, the caller is told to look. No request names an
+access list: who may read is the bucket's to say.
 
 boto3 runs in threads. A put is one PutObject of at most 5 GiB. S3's etag follows the bytes, so replacing an object by
 the same bytes keeps it.
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NotRequired, TypedDict, TypeVar
 
 import boto3
 import botocore.exceptions as aws
@@ -63,6 +64,13 @@ def open_client(endpoint_url: str = "", *, connections: int = 16) -> "S3Client":
         ) from error
 
 
+class _Place(TypedDict):
+    """Where every request goes."""
+
+    Bucket: str
+    ExpectedBucketOwner: NotRequired[str]
+
+
 class S3Store:
     """Everything below s3://*bucket*/*prefix*.
 
@@ -71,6 +79,7 @@ class S3Store:
         prefix: what the keys are below; empty for the whole bucket. No slash at either end.
         endpoint_url: of an S3-compatible store; empty for AWS.
         kms_key_id: every put is encrypted with this key; empty for the bucket's own default.
+        bucket_owner: the account named in every request, so that a bucket of anybody else's refuses it; empty for any.
         client: made by `open_client`; without one the store makes its own, and closes it.
         connections: requests at once.
         sleep: waits that many seconds between attempts.
@@ -83,11 +92,14 @@ class S3Store:
         *,
         endpoint_url: str = "",
         kms_key_id: str = "",
+        bucket_owner: str = "",
         client: "S3Client | None" = None,
         connections: int = 16,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._bucket = bucket
+        self._place: _Place = {"Bucket": bucket}
+        if bucket_owner:
+            self._place["ExpectedBucketOwner"] = bucket_owner
         self._above = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._kms_key_id = kms_key_id
@@ -125,9 +137,7 @@ class S3Store:
     async def delete(self, key: str) -> None:
         """Remove the object."""
         check_key(key)
-        await self._ask(
-            key, Verb.DELETE, partial(self._client.delete_object, Bucket=self._bucket, Key=self._above + key)
-        )
+        await self._ask(key, Verb.DELETE, partial(self._client.delete_object, **self._place, Key=self._above + key))
 
     async def close(self) -> None:
         """Give back threads and connections; a request that is still under way is not waited for."""
@@ -156,13 +166,13 @@ class S3Store:
     # What follows runs in a thread.
 
     def _read(self, key: str) -> tuple[bytes, ObjectInfo]:
-        answer = self._client.get_object(Bucket=self._bucket, Key=self._above + key, ChecksumMode="ENABLED")
+        answer = self._client.get_object(**self._place, Key=self._above + key, ChecksumMode="ENABLED")
         return _body(key, answer)
 
     def _read_tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
         try:
             answer = self._client.get_object(
-                Bucket=self._bucket, Key=self._above + key, Range=f"bytes=-{size_bytes}", ChecksumMode="ENABLED"
+                **self._place, Key=self._above + key, Range=f"bytes=-{size_bytes}", ChecksumMode="ENABLED"
             )
         except aws.ClientError as error:
             if status_of(error) != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -174,11 +184,13 @@ class S3Store:
 
     def _write(self, key: str, data: bytes, condition: Condition) -> ObjectInfo:
         request: PutObjectRequestTypeDef = {
-            "Bucket": self._bucket,
+            "Bucket": self._place["Bucket"],
             "Key": self._above + key,
             "Body": data,
             "ChecksumAlgorithm": "CRC32",
         }
+        if owner := self._place.get("ExpectedBucketOwner"):
+            request["ExpectedBucketOwner"] = owner
         match condition:
             case None:
                 pass
@@ -195,7 +207,7 @@ class S3Store:
         return ObjectInfo(key=key, size=len(data), etag=answer["ETag"], modified_at=modified_at.astimezone(UTC))
 
     def _list(self, prefix: str) -> tuple[ObjectInfo, ...]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._above + prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(**self._place, Prefix=self._above + prefix)
         return tuple(
             ObjectInfo(
                 key=found["Key"].removeprefix(self._above),

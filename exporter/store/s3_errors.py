@@ -1,5 +1,6 @@
 """What boto3's errors leave behind, and our words for them."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -30,6 +31,9 @@ _ANSWER_LOST = (
 #: Failures before a request was sent.
 _NEVER_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
 
+#: A server's code is shown; what is none may be anything.
+_A_CODE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
 _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
 _RENEW = "renew the session's credentials"
 _CHECK_REGION = "set AWS_REGION to the bucket's region"
@@ -37,7 +41,7 @@ _CHECK_NETWORK = "check the network and sink.endpoint_url"
 _WAYS_OUT: Mapping[str, str] = {
     "AccessDenied": (
         "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix "
-        "(and kms:Decrypt and kms:GenerateDataKey on its key)"
+        "(and kms:Decrypt and kms:GenerateDataKey on its key), or correct sink.expected_bucket_owner"
     ),
     "AuthorizationHeaderMalformed": _CHECK_REGION,
     "ConnectTimeoutError": _CHECK_NETWORK,
@@ -143,5 +147,6 @@ def status_of(error: Exception) -> int:
 
 def _code(error: Exception) -> str:
     if isinstance(error, aws.ClientError):
-        return error.response.get("Error", {}).get("Code", "no code")
+        code = error.response.get("Error", {}).get("Code", "")
+        return code if _A_CODE.fullmatch(code) else "no code"
     return type(error).__name__

@@ -9,9 +9,12 @@ import pyarrow as pa
 from exporter.core.plan import Task
 from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
-from exporter.errors import ChangedError
+from exporter.errors import ChangedError, DataError
 from exporter.tables.schema import PERIOD_KEY, PERIOD_LABEL
 from exporter.tables.uniqueness import repeated_keys
+
+#: Rows of one window at most: what is promised beyond is not believed, and could not be held in memory.
+MOST_ROWS = 1_000_000
 
 #: Columns that a pivot adds.
 _PERIOD = (PERIOD_KEY, PERIOD_LABEL)
@@ -51,7 +54,9 @@ class Assembly:
     @property
     def is_whole(self) -> bool:
         """Whether every page is in."""
-        return self.total is not None and not self.missing
+        if self.total is None or len(self._tables) * self.limit < self.total:
+            return False
+        return not self.missing
 
     @property
     def rows(self) -> int:
@@ -63,10 +68,16 @@ class Assembly:
 
         Raises:
             ChangedError: it does not agree with the pages before it.
+            DataError: the window has too many rows to be fetched as one.
         """
         where = f"{self.task} page {page.offset // self.limit + 1}"
         if page.api_rows > self.limit:
             raise ChangedError(f"{where}: {page.api_rows} rows came, {self.limit} were asked for")
+        promised = max(page.total or 0, page.offset + page.api_rows)
+        if promised > MOST_ROWS:
+            raise DataError(
+                f"{where}: the API counts more than {MOST_ROWS:,} rows; choose a smaller windows.every, or filters"
+            )
         told = page.total
         if told is None and self.total is None and page.api_rows < self.limit:
             told = page.offset + page.api_rows  # a short page is the last one

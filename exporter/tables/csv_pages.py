@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from exporter.core.answer import Page
+from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Page
 from exporter.core.report import ColumnType
+from exporter.core.text import excerpt
 from exporter.errors import DataError
 from exporter.tables.json_pages import Columns
 from exporter.tables.layout import Layout, Leaf
@@ -44,12 +45,16 @@ def csv_header(page: Page) -> tuple[str, ...]:
     """The names in the first line of *page*; none where the body is empty.
 
     Raises:
-        DataError: the body is no UTF-8 or its first line no CSV.
+        DataError: the body is no UTF-8, or its first line no CSV or longer than that of any report.
     """
     line = _first_line(page.body).rstrip(b"\r\n")
     if b'"' not in line and b"\r" not in line and line.isascii() and line:
-        return tuple(line.decode().split(","))
-    return _split(page).names
+        names = tuple(line.decode().split(","))
+    else:
+        names = _split(page).names
+    if len(names) > MOST_COLUMNS or any(len(name) > LONGEST_NAME for name in names):
+        raise DataError(f"{page.request}: the CSV has too many columns, or a name of one is too long")
+    return names
 
 
 def read_csv(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> Columns:
@@ -201,19 +206,23 @@ def _fields(page: Page, width: int) -> list[list[str | None]]:
         return "skip"
 
     names = [str(number) for number in range(width)]
-    table = pacsv.read_csv(
-        pa.BufferReader(body),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
-        parse_options=pacsv.ParseOptions(
-            newlines_in_values=True, ignore_empty_lines=width > 1, invalid_row_handler=keep_in_mind
-        ),
-        convert_options=pacsv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
-            quoted_strings_can_be_null=text.quotes_all,
-        ),
-    )
+    try:
+        table = pacsv.read_csv(
+            pa.BufferReader(body),
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
+            parse_options=pacsv.ParseOptions(
+                newlines_in_values=True, ignore_empty_lines=width > 1, invalid_row_handler=keep_in_mind
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=text.quotes_all,
+            ),
+        )
+    except pa.ArrowInvalid:
+        # Without its cause, which may quote a row.
+        raise DataError(f"{page.request}: the rows are no CSV; the task is left as it was") from None
     for number, seen in misfits:
         raise DataError(
             f"{page.request} row {number}: has {seen} fields instead of {width}; the task is left as it was"
@@ -229,6 +238,6 @@ def _fit_all(page: Page, leaf: Leaf, fields: Sequence[str | None]) -> list[Value
             values.append(None if empty_is_null and field == "" else fit(field, leaf.type))
         except Misfit as error:
             raise DataError(
-                f"{page.request} row {len(values) + 1}: column {leaf.name} {error}; the task is left as it was"
+                f"{page.request} row {len(values) + 1}: column {excerpt(leaf.name)} {error}; the task is left as it was"
             ) from None
     return values

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from exporter.core.answer import Format, Page
 from exporter.core.report import Column, Dataset, Pivot
+from exporter.core.text import excerpt
 from exporter.errors import ChangedError, MissingColumnError
 from exporter.tables.json_pages import occurring_keys
 from exporter.tables.layout import known_columns
@@ -79,7 +80,7 @@ def _check_sort(page: Page, dataset: Dataset, sort_keys: Sequence[str]) -> None:
     else:
         as_asked = sorted(ranks, key=lambda key: ranks[key] or 0) == wanted
     if not as_asked or any((header.order or "").lower() != "asc" for header in headers):
-        seen = ", ".join(f"{header.key} {header.order}" for header in headers)
+        seen = excerpt(", ".join(f"{header.key} {header.order}" for header in headers))
         raise ChangedError(
             f"{page.request}: the answer is sorted by {seen} instead of {', '.join(wanted)}; fetch the window again"
         )

@@ -15,14 +15,19 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from exporter.core.answer import Page
+from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Page
 from exporter.core.report import ColumnType, Pivot
+from exporter.core.text import excerpt
 from exporter.errors import DataError
 from exporter.tables.layout import Layout, Leaf, object_keys
 from exporter.tables.values import Misfit, Value, fit
 
 #: What decoding of foreign bytes raises: malformed or misfitting JSON, invalid UTF-8, numbers or nesting without end.
 _UNREADABLE = (ValueError, ArithmeticError, RecursionError)
+
+#: Leaves that structs are made for at most, and how deep they may lie; what goes beyond is not ordinary.
+_MOST_QUICK_LEAVES = 200
+_DEEPEST_QUICK_LEAF = 8
 
 _ANYTHING = msgspec.json.Decoder(float_hook=Decimal)
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -65,7 +70,10 @@ def occurring_keys(page: Page) -> set[str] | None:
         DataError: the body is no array of objects.
     """
     rows = _rows(page)
-    return {path for row in rows for path, _ in _values(row, frozenset())} if rows else None
+    try:
+        return {path for row in rows for path, _ in _values(row, frozenset())} if rows else None
+    except Misfit as error:
+        raise DataError(f"{page.request}: a row {error}; the task is left as it was") from None
 
 
 # The quick way ------------------------------------------------------------------------------------------------------
@@ -103,14 +111,25 @@ def read_quickly(pages: Sequence[Page], layout: Layout) -> Columns | None:
     )
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _shape(leaves: tuple[Leaf, ...]) -> tuple[Any, _Node] | None:
-    """How to decode a page of rows with *leaves*; None where one leaf lies under another, which no nesting has."""
+    """How to decode a page of rows with *leaves*; None where they are too many, or one has no place in a struct.
+
+    One that lies under another has none, nor has one whose key JSON would escape.
+    """
     keys = {leaf.key for leaf in leaves}
-    if any(key.startswith(f"{other}.") for key in keys for other in keys):
+    if (
+        len(keys) > _MOST_QUICK_LEAVES
+        or not all(map(_is_ordinary, keys))
+        or any(key.startswith(f"{other}.") for key in keys for other in keys)
+    ):
         return None
     root = _node([(leaf.key.split("."), leaf) for leaf in leaves])
     return msgspec.json.Decoder(list[root.type]).decode, root  # type: ignore[name-defined]
+
+
+def _is_ordinary(key: str) -> bool:
+    return key.isprintable() and key.count(".") < _DEEPEST_QUICK_LEAF and not {'"', "\\"}.intersection(key)
 
 
 def _node(paths: Sequence[tuple[list[str], Leaf]]) -> _Node:
@@ -181,6 +200,9 @@ def _values(row: Mapping[str, object], whole: frozenset[str]) -> Iterator[tuple[
     """Path and value of everything in *row* that is no object, or that is under one of the keys *whole*.
 
     An empty object is as good as null. A dotted key and the nesting it stands for have the same path.
+
+    Raises:
+        Misfit: a path is longer than any name may be.
     """
     # A stack of our own: Python's is too small for what a hostile answer may nest.
     open_objects = [("", iter(row.items()))]
@@ -188,6 +210,8 @@ def _values(row: Mapping[str, object], whole: frozenset[str]) -> Iterator[tuple[
         above, members = open_objects[-1]
         for key, value in members:
             path = above + key
+            if len(path) > LONGEST_NAME:
+                raise Misfit("is nested too deeply, or a name in it is too long")
             if isinstance(value, dict) and path not in whole:
                 if value:
                     open_objects.append((f"{path}.", iter(value.items())))
@@ -226,9 +250,9 @@ class _Reading:
             try:
                 fitting = fit(value, leaf.type)
             except Misfit as error:
-                raise Misfit(f"column {leaf.name} {error}") from None
+                raise Misfit(f"column {excerpt(leaf.name)} {error}") from None
             if values.setdefault(leaf.key, fitting) != fitting:
-                raise Misfit(f"column {leaf.name} comes twice with different values")
+                raise Misfit(f"column {excerpt(leaf.name)} comes twice with different values")
         for key, column in self._columns.items():
             column.append(values.get(key))
         self._rows += 1
@@ -239,10 +263,12 @@ class _Reading:
 
     def _unannounced(self, path: str) -> Leaf:
         if path in self._objects:
-            raise Misfit(f"{path} is a plain value instead of an object")
+            raise Misfit(f"{excerpt(path)} is a plain value instead of an object")
+        if len(self.leaves) >= MOST_COLUMNS:
+            raise Misfit(f"holds more than {MOST_COLUMNS} columns")
         leaf = self._layout.unasked(path, self.leaves.values())
         if leaf.type is None and self._layout.dataset.pivot is not Pivot.ALL:
-            raise Misfit(f"{path} is in no header, so it may be a period or not")
+            raise Misfit(f"{excerpt(path)} is in no header, so it may be a period or not")
         self.leaves[leaf.key] = self._paths[leaf.key] = self._paths[path] = leaf
         self._columns[leaf.key] = [None] * self._rows
         return leaf

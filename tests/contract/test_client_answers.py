@@ -300,6 +300,19 @@ async def test_a_packed_answer_is_unpacked_and_counted_as_it_travelled(members):
     assert given.attempts == [(1, OK, len(packed))]
 
 
+async def test_a_size_that_is_only_declared_takes_no_memory():
+    answer = http(200, b"{", "Content-Type: application/json", length=2 * 1024**3)
+    async with tiny_server(breaks_off(answer)) as server, setting(server.url, max_attempts=1) as given:
+        tracemalloc.start()
+        try:
+            text = await given.refused(UnavailableError)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert "cut off" in text
+    assert peak < 8_000_000
+
+
 async def test_a_gzip_bomb_is_refused_without_being_unpacked():
     bomb = gzip.compress(bytes(50_000_000))
     answer = http(200, bomb, "Content-Type: application/json", "Content-Encoding: gzip")
@@ -487,6 +500,16 @@ async def test_a_proxy_of_the_environment_is_used_with_its_own_credential(monkey
     assert proxy.heads[0].startswith("GET http://api.example.test/api/v2/reports/")
     assert "Proxy-Authorization: Basic c29tZW9uZTpzb21ldGhpbmc=" in proxy.heads[0]
     assert f"Authorization: Bearer {TOKEN}\r\n" in proxy.heads[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "[::1]"])
+@pytest.mark.usefixtures("no_proxy_settings")
+async def test_no_loopback_address_is_asked_through_a_proxy(monkeypatch, host):
+    async with tiny_server(says(json_page())) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with setting(f"http://{host}:9/api/v2", max_attempts=1) as given:
+            await given.refused(UnavailableError)
+    assert proxy.heads == []
 
 
 @pytest.mark.usefixtures("no_proxy_settings")

@@ -261,6 +261,37 @@ async def test_moto_keeps_objects_encrypted_with_the_key_that_was_asked_for(
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/lake")
 
 
+async def test_every_request_names_the_bucket_s_owner_where_one_is_expected_and_none_an_access_list(
+    moto: S3Server,
+) -> None:
+    asked: list[tuple[str, dict[str, object]]] = []
+    with moto.client() as client:
+        client.meta.events.register(
+            "provide-client-params.s3", lambda params, model, **_: asked.append((model.name, params))
+        )
+        async with closing(S3Store(moto.bucket, "owned", client=client, bucket_owner="123456789012")) as store:
+            info = await store.put(KEY, b"rows", condition=Absent())
+            await store.put(KEY, b"more", condition=info.etag)
+            await store.get(KEY)
+            await store.tail(KEY, 1)
+            await store.list("")
+            await store.delete(KEY)
+    assert {name for name, _ in asked} == {"PutObject", "GetObject", "ListObjectsV2", "DeleteObject"}
+    for _, params in asked:
+        assert params["ExpectedBucketOwner"] == "123456789012"
+        assert not [name for name in params if name == "ACL" or name.startswith("Grant")]
+
+
+async def test_without_an_expected_owner_none_is_named(moto: S3Server) -> None:
+    asked: list[dict[str, object]] = []
+    with moto.client() as client:
+        client.meta.events.register("provide-client-params.s3", lambda params, **_: asked.append(params))
+        async with closing(S3Store(moto.bucket, "anybody", client=client)) as store:
+            await store.put(KEY, b"rows")
+    assert asked
+    assert not any("ExpectedBucketOwner" in params for params in asked)
+
+
 async def test_moto_a_store_opened_from_its_url_takes_credentials_from_the_environment_and_gives_all_back(
     moto: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,6 +247,7 @@ def test_an_answer_without_its_rows_is_a_data_error(body):
         (b'{"rows": ' + b"[" * 100_000, "application/json", "the answer is no complete JSON"),
         (b'{"rows": ["\xff"]}', "application/json", "the answer is no text in utf-8"),
         (envelope(), "application/json; charset=klingon", "the answer is no text in klingon"),
+        (envelope(), "application/json; charset=punycode", "the answer is no text in punycode"),
         (b"[]", "application/json", "the answer is no JSON object"),
         (b'"rows"', "application/json", "the answer is no JSON object"),
         (b"count\n1\n", "text/csv", "text/csv instead of JSON; set api.format"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from exporter.cli.bar import open_bar, sentence
-from exporter.cli.lines import Line, LineLog, as_json, as_text, printable
+from exporter.cli.lines import Line, LineLog, as_json, as_text
 from exporter.cli.meter import Meter, Snapshot
 from exporter.core.manifest import RunState, Totals
+from exporter.core.text import printable
 from exporter.jobs.events import Attempted, Ended, PageStaged, PartitionPublished, Planned, Refetched, TaskFetched
 from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
 

@@ -60,6 +60,11 @@ def test_sizes(size_bytes, text):
     assert size(int(size_bytes)) == text
 
 
+def test_a_cell_cannot_leave_its_line():
+    grid = Grid(columns=("run",), rows=(("forged\n\x1b[2Jrun",),))
+    assert aligned(grid) == "run\nforged\\n\\x1b[2Jrun\n"
+
+
 def test_a_table_is_aligned_and_its_numbers_stand_at_the_right():
     grid = Grid(columns=("studio", "rows"), rows=(("harbour-yoga", 1234), ("a", 5)))
     assert aligned(grid) == "studio         rows\nharbour-yoga  1,234\na                 5\n"

@@ -30,7 +30,7 @@ ONE_KEY = [
     (
         "api.token",
         '"s3cret"',
-        "api.token is not a known key; known are base_url, auth_scheme, requests_per_minute, spread, max_connections, timeout, max_attempts, format, page_size, pagination, list_style, studio_headers, allow_http",
+        "api.token is not a known key; known are base_url, auth_scheme, requests_per_minute, spread, max_connections, timeout, max_attempts, format, page_size, pagination, list_style, studio_headers",
     ),
     ("sinks.url", '"./x"', "sinks is not a known key; did you mean sink?"),
     ("base_url", '"x"', "base_url is not a known key; known are api, reports, windows, privacy, studios, sink"),
@@ -215,7 +215,7 @@ ONE_KEY = [
         (
             "api.base_url",
             f'"{url}"',
-            f'api.base_url is "{url}" instead of https; to send credentials in plain text, set api.allow_http = true',
+            f'api.base_url is "{url}" instead of https, since anyone on the way could read what is sent; plain http is for this machine alone',
         )
         for url in ("http://goteamup.com/api", "http://localhost.example.test", "http://10.0.0.1", "http://[::2]")
     ),
@@ -238,6 +238,20 @@ ONE_KEY = [
         '"http://127.0.0.1:9"',
         'sink.endpoint_url is "http://127.0.0.1:9" instead of nothing, since sink.url is not on S3',
     ),
+    (
+        "sink.expected_bucket_owner",
+        '"123456789012"',
+        'sink.expected_bucket_owner is "123456789012" instead of nothing, since sink.url is not on S3',
+    ),
+    *(
+        (
+            "sink.expected_bucket_owner",
+            f'"{bad}"',
+            f'sink.expected_bucket_owner is "{bad}" instead of the 12 digits of an AWS account, or nothing',
+        )
+        for bad in ("12345678901", "1234567890123", "arn:aws:iam", "123456789012 ")
+    ),
+    ("sink.readable_by", '"me"', 'sink.readable_by is "me" instead of owner, group or all'),
     ("sink.kms_key_id", '"alias/x"', 'sink.kms_key_id is "alias/x" instead of nothing, since sink.url is not on S3'),
     (
         "sink.kms_key_id",
@@ -248,6 +262,14 @@ ONE_KEY = [
 
 #: Several changed keys.
 SEVERAL_KEYS = [
+    (
+        {"sink.url": '"s3://bucket"', "sink.endpoint_url": '"http://10.0.0.1:9000"'},
+        'sink.endpoint_url is "http://10.0.0.1:9000" instead of https, since anyone on the way could read what is sent; plain http is for this machine alone',
+    ),
+    (
+        {"sink.url": '"s3://bucket"', "sink.readable_by": '"all"'},
+        'sink.readable_by is "all" instead of owner, since the bucket\'s policy says who may read',
+    ),
     ({"reports.0.name": None}, "reports is missing; give one or more [[reports]] tables"),
     ({"studios.0.id": None, "studios.0.token": None}, "studios is missing; give one or more [[studios]] tables"),
     ({"reports": "[]", "reports.0.name": None}, "reports is an empty list instead of one or more [[reports]] tables"),

@@ -131,6 +131,7 @@ def test_a_manifest_of_a_newer_version_is_refused_with_the_way_out():
         changed(totals={"happiness": 1}),
         changed(unknown=1),
         MANIFEST.to_json()[:-3],
+        b"[" * 100_000,
     ],
 )
 def test_what_is_no_manifest_is_refused(data):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import OutcomeUnknownError, PreconditionFailedError, StoreError
-from exporter.store.base import Absent
+from exporter.store.base import Absent, Condition, ObjectInfo, Readers
 from exporter.store.local import LocalStore, explain
 
 
@@ -28,6 +28,44 @@ async def test_the_folder_is_made_by_the_first_put_and_holds_the_objects_alone(t
         await store.put("a/b/c", b"y", condition=Absent())
     assert files_below(tmp_path) == ["not/yet/a/b/c"]
     assert (tmp_path / "not/yet/a/b/c").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("readers", "file", "folder"), [("owner", 0o600, 0o700), ("group", 0o640, 0o750), ("all", 0o644, 0o755)]
+)
+async def test_what_is_made_can_be_read_by_those_who_may_and_by_nobody_else(
+    tmp_path: Path, readers: str, file: int, folder: int
+) -> None:
+    umask = os.umask(0)
+    try:
+        store = LocalStore(tmp_path / "a" / "lake", readers=Readers(readers))
+        for data in (b"old", b"new"):
+            await store.put("x/y", data)
+    finally:
+        os.umask(umask)
+    made = sorted((tmp_path / "a").rglob("*"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {file}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", *made) if path.is_dir()} == {folder}
+
+
+async def test_a_file_is_never_readable_by_more_while_it_is_written(tmp_path: Path) -> None:
+    modes = set()
+
+    class Looking(LocalStore):
+        def _replace(self, key: str, path: Path, unfinished: str, condition: Condition) -> ObjectInfo:
+            modes.add(stat.S_IMODE((path.parent / unfinished).stat().st_mode))
+            return super()._replace(key, path, unfinished, condition)
+
+    await Looking(tmp_path / "lake").put("x", b"rows")
+    assert modes == {0o600}
+
+
+async def test_a_folder_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    folder.chmod(0o2775)
+    await LocalStore(folder).put("x", b"rows")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
 
 
 async def test_delete_removes_emptied_folders_but_neither_others_nor_the_sink(tmp_path: Path) -> None:

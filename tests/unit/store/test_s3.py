@@ -103,6 +103,7 @@ def test_only_a_missing_object_is_not_found() -> None:
             "cannot list: KMS.DisabledException (400); check AWS KMS and sink.kms",
         ),
         (answered(418, "Teapot"), "cannot list: Teapot (418); look this code up"),
+        (answered(418, "\x1b[2J\nexporter: fine"), "cannot list: no code (418); look this code up"),
         (answered(503, "SlowDown"), "cannot list: still SlowDown (503) after 5 attempts; run again"),
         (NoCredentialsError(), "cannot list: NoCredentialsError; set AWS_PROFILE, or AWS_ACCESS_KEY_ID"),
     ],

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
-from exporter.errors import ChangedError
-from exporter.tables.assembly import Assembly
+from exporter.errors import ChangedError, DataError
+from exporter.tables.assembly import MOST_ROWS, Assembly
 from tests.support.tasks import make_dataset, make_task
 
 LIMIT = 10
@@ -230,3 +230,23 @@ def test_an_ungrouped_row_is_told_by_its_id_alone():
     assert check(strikes, table).num_rows == 2
     again = pa.table({"id": [1, 1], "status": ["open", "voided"], "level": ["a", "b"]})
     assert "1 of 2 rows" in repeats(strikes, again)
+
+
+# What is promised
+
+
+@pytest.mark.parametrize("total", [MOST_ROWS + 1, 10**18, 10**400])
+def test_more_rows_than_any_window_has_are_not_believed(total):
+    with pytest.raises(DataError, match="choose a smaller") as caught:
+        assemble((1, LIMIT, total))
+    assert not isinstance(caught.value, ChangedError)
+
+
+def test_pages_without_a_total_end_where_no_window_can_go_on():
+    assemble((MOST_ROWS // LIMIT, LIMIT, None))
+    with pytest.raises(DataError, match="more than 1,000,000 rows"):
+        assemble((MOST_ROWS // LIMIT + 1, LIMIT, None))
+
+
+def test_the_largest_window_is_believed():
+    assert len(assemble((1, LIMIT, MOST_ROWS)).missing) == MOST_ROWS // LIMIT - 1

@@ -264,6 +264,15 @@ def test_columns_that_came_unasked_are_kept_behind_the_others_and_reported():
     ]
 
 
+@pytest.mark.parametrize("key", ['a"b', "a\\b", "a\nb", "a\0b", "é", ".".join("abcdefghijklmn")])
+def test_a_header_may_have_any_key(key):
+    strikes = dataset_of("customer_id", "status", "count")
+    headers = [*headers_of(strikes), Header(key=key, label="")]
+    row = {"customer": {"id": 1}, "status": "open", "count": 2, key: "kept"}
+    decoded = decode_pages([json_page(strikes, [row], headers=headers)], strikes)
+    assert decoded.table.column(decoded.extras[0]).to_pylist() == ["kept"]
+
+
 def test_a_value_that_no_header_announced_is_kept_in_every_row():
     dataset = dataset_of("status", "count")
     first, second = {"count": 1, "x": None}, {"count": 2, "customer": {"email": "ann@example.test", "id": None}}

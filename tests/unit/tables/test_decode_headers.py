@@ -77,6 +77,15 @@ def test_another_sort_than_asked_means_that_the_window_is_fetched_again(headers)
         check_headers(json_page(STRIKES, [], headers=headers), STRIKES, ["customer.id", "status"])
 
 
+def test_a_header_s_text_in_a_message_is_one_short_line():
+    hostile = sorted_by(*((f"\x1b[2J\nfine {number}", "asc\r", number) for number in range(999)))
+    headers = (*headers_of(STRIKES), *hostile)
+    with pytest.raises(ChangedError) as caught:
+        check_headers(json_page(STRIKES, [], headers=headers), STRIKES, ["customer.id"])
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 def test_where_no_sort_was_asked_for_any_passes():
     headers = sorted_by(("customer.id", "desc", 0), ("status", None, None), ("count", None, None))
     check_headers(json_page(STRIKES, [], headers=headers), STRIKES)
