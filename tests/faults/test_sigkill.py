@@ -17,7 +17,7 @@ from exporter.sandbox.options import SandboxOptions
 from exporter.store.base import ObjectStore
 from exporter.store.local import LocalStore
 from exporter.store.s3 import S3Store
-from tests.support.command import Exporter, ended
+from tests.support.command import Ended, Exporter, ended
 from tests.support.exports import Bench, bench, config_for, expected, groups, months, published, small_world, tokens_of
 from tests.support.lives import assert_sound, segments
 from tests.support.s3_servers import S3Server, moto_server
@@ -72,14 +72,14 @@ class Place:
     signals: Signals
     store: ObjectStore
 
-    async def interrupted(self, at: int) -> int | None:
+    async def interrupted(self, at: int) -> Ended:
         """A run that gets the signal at its request of this number; returns how it ended."""
         process = await self.program.start("run")
         self.signals.aim(process.pid, at)
         async with asyncio.timeout(AT_MOST_S):
             end = await ended(process)
         self.signals.to = None
-        return end.code
+        return end
 
     async def killed_when_published(self, partitions: int) -> None:
         """A run that is killed as soon as it has told of so many partitions that they are published."""
@@ -123,7 +123,8 @@ async def assert_kills_cost_little(here: Place, kills) -> None:
     """Kill runs one after the other, then let one come to its end."""
     safe = 0
     for at in kills:
-        assert await here.interrupted(at) == -signal.SIGKILL
+        end = await here.interrupted(at)
+        assert end.code == -signal.SIGKILL, end.stderr
         before, safe = safe, await here.safe_pages()
         assert at - (safe - before) <= MOST_LOST
     asked = here.running.asked()
@@ -156,7 +157,8 @@ async def test_after_sigkill_while_partitions_are_published_the_next_run_publish
 async def test_sigterm_ends_a_run_soon_although_the_api_hangs_and_the_next_run_goes_on(tmp_path):
     store = LocalStore(tmp_path / "lake")
     async with place(tmp_path, store, number=signal.SIGTERM, then=Fault.SLOW) as here:
-        assert await here.interrupted(15) == 130
+        end = await here.interrupted(15)
+        assert end.code == 130, end.stderr
         safe, asked = await here.safe_pages(), here.running.asked()
         assert safe >= 15 - MOST_LOST
         end = await here.program("run")
