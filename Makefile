@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench test-spark clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench test-spark clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,16 @@ test-spark: setup ## read an exported lake with real Spark (needs Java; puts pys
 	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
 	@$(PYTEST) -m spark tests/spark
+
+SEEDS ?= 10000
+simulate: setup ## play SEEDS=10000 scenarios of everything going wrong, on a virtual clock
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+replay: setup ## play the one scenario SEED=n and tell what happens in it
+	@$(BIN)/python -m tests.simulation --seed $(SEED)
+
+mutants: setup ## plant defects in a copy of the program and see that the simulation finds each (minutes)
+	@$(BIN)/python -m tests.simulation.mutants
 
 bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
 	@$(BIN)/python bench/run.py
