@@ -22,6 +22,7 @@ PACKAGE = Path(exporter.__file__).parent
 _ROOT = Path(__file__).parents[2]
 _FOUND = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
 _LONGEST_S = 1200.0
+_SHOWN_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only defects whose text holds this")
     arguments = parser.parse_args()
     missed = 0
-    print("| defect | in | found by seed | as |\n| --- | --- | --- | --- |")
+    print("| defect | in | seeds needed | first sign |\n| --- | --- | --- | --- |")
     for defect in DEFECTS:
         if arguments.only in defect.what:
             found = find(defect, arguments.seeds)
@@ -201,7 +202,15 @@ def find(defect: Defect, seeds: int) -> tuple[str, str] | None:
         return None
     if (found := _FOUND.search(done.stdout)) is None:
         raise SystemExit(f"{defect.what}: the simulation itself went wrong\n{done.stderr}")
-    return found[1], found[2].replace("|", "/")
+    return found[1], _short(found[2])
+
+
+def _short(sign: str) -> str:
+    """What a seed said, without what differs between seeds."""
+    sign = sign.removeprefix("BrokenPromiseError: ").partition(" (")[0].replace("|", "/")
+    sign = re.sub(r"studio-\d [-.\d]+:? (was|is)?", r"a task \1", sign)
+    sign = re.sub(r" between .*| by \d{8}T.*|: \[.*", "", sign)
+    return sign if len(sign) <= _SHOWN_CHARS else f"{sign[:_SHOWN_CHARS]}..."
 
 
 def plant(defect: Defect, package: Path) -> None:

@@ -12,7 +12,7 @@ from exporter.api.client import Outcome, ReportClient
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
-from exporter.core.answer import PageRequest
+from exporter.core.answer import Format, PageRequest
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.pace import Pace
 from exporter.core.partition import STAGING
@@ -114,7 +114,9 @@ class _Play:
             await self._live(self._scenario, exporter, life, name=f"{exporter.name}-{number}", alone=alone)
 
     def _change_reports(self, when: str) -> None:
-        """What is past may change between two runs."""
+        """What is past may change between two runs; but not where CSV is paged, which may be gone on with later."""
+        if self._scenario.format is Format.CSV:
+            return
         for task in self._scenario.tasks:
             if self._chance.once(f"{when}/{task}").random() < _CHANGES:
                 self._judge.change_report(task)
@@ -249,7 +251,7 @@ class _Play:
         return export.Doors(
             source=client,
             gate=gate,
-            store=TroubledSink(self._sink, process, chance, scenario.troubles),
+            store=TroubledSink(self._sink, process, chance, usual_s=scenario.sink_s, troubles=scenario.troubles),
             observer=lambda event: self._observe(process, event),
             clock=self._now,
             monotonic=self._clock,

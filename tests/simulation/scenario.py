@@ -87,6 +87,7 @@ class Scenario:
         limit: requests a minute that are configured.
         faults: how probable each kind is.
         drifts: how probable it is that a report changes just before an answer.
+        sink_s: how long a store call usually takes, there and back each; where it is long, processes meet more often.
         troubles: how probable it is that a store call goes wrong.
         begins_at: when the first exporter begins at the earliest.
     """
@@ -108,6 +109,7 @@ class Scenario:
     retry_after: RetryAfter
     faults: Mapping[Fault, float]
     drifts: float
+    sink_s: float
     troubles: float
     exporters: tuple[ExporterPlan, ...]
 
@@ -171,6 +173,7 @@ def make_scenario(seed: int) -> Scenario:
         retry_after=rng.choice(tuple(RetryAfter)),
         faults=faults,
         drifts=0.0 if asked is Format.CSV else rng.choice((0.0, 0.05, 0.2)),
+        sink_s=rng.choice((0.03, 0.5)),
         troubles=rng.choice((0.0, 0.0, 0.005, 0.02, 0.06)),
         exporters=tuple(_exporter(number, studios, rng) for number in range(rng.choice((1, 1, 2, 3)))),
     )

@@ -12,8 +12,6 @@ from tests.simulation.process import Process, latency_s
 
 _T = TypeVar("_T")
 
-_USUAL_S = 0.03
-
 
 class Witness(Protocol):
     """Who is told of every change, in the step in which it happens."""
@@ -55,10 +53,13 @@ class Trouble(Enum):
 class TroubledSink:
     """The sink as one process sees it: slow, at times out of order, and only there while the process lives."""
 
-    def __init__(self, inner: ObjectStore, process: Process, chance: Chance, troubles: float) -> None:
+    def __init__(
+        self, inner: ObjectStore, process: Process, chance: Chance, *, usual_s: float, troubles: float
+    ) -> None:
         self._inner = inner
         self._process = process
         self._chance = chance
+        self._usual_s = usual_s
         self._troubles = troubles
 
     @property
@@ -90,7 +91,7 @@ class TroubledSink:
     ) -> _T:
         rng = self._chance.once(what)
         trouble = rng.choice(tuple(Trouble)) if rng.random() < self._troubles else None
-        await self._process.step(latency_s(rng, _USUAL_S))
+        await self._process.step(latency_s(rng, self._usual_s))
         if trouble is Trouble.REFUSED:
             raise StoreError(f"{what}: 503 SlowDown")
         lost = OutcomeUnknownError if put else StoreError
@@ -102,7 +103,7 @@ class TroubledSink:
             if trouble is Trouble.ANSWER_LOST:
                 raise lost(f"{what}: no answer") from None
             raise
-        await self._process.step(latency_s(rng, _USUAL_S))
+        await self._process.step(latency_s(rng, self._usual_s))
         if trouble is Trouble.ANSWER_LOST:
             raise lost(f"{what}: no answer")
         if trouble is Trouble.REPEATED_BELOW and conditional:
