@@ -4,8 +4,9 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench test-spark fuzz audit clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench test-spark fuzz audit clean
 SECONDS ?= 60
+SEEDS ?= 10000
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +59,15 @@ audit: setup ## look the locked packages up in a database of known vulnerabiliti
 	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
 	@$(BIN)/uv pip install --quiet --python .venv-audit/bin/python --require-hashes -r requirements-audit.txt
 	@.venv-audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements-dev.txt
+
+simulate: setup ## play SEEDS=10000 scenarios of everything going wrong, on a virtual clock
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+replay: setup ## play the one scenario SEED=n and tell what happens in it
+	@$(BIN)/python -m tests.simulation --seed $(SEED)
+
+mutants: setup ## plant defects in a copy of the program and see that the simulation finds each (minutes)
+	@$(BIN)/python -m tests.simulation.mutants
 
 bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
 	@$(BIN)/python bench/run.py

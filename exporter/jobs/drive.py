@@ -135,8 +135,9 @@ class Drivers:
             while todo:
                 task = self._next(todo)
                 if task is None:
-                    self._halts.changed.clear()
-                    await self._halts.changed.wait()
+                    if todo:  # else all that was left has failed with its studio, and nothing may be open any more
+                        self._halts.changed.clear()
+                        await self._halts.changed.wait()
                     continue
                 try:
                     await self._gate.opening(credential)

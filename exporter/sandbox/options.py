@@ -40,6 +40,7 @@ class SandboxOptions:
         required_columns: columns that every answer holds, asked for or not.
         compress: answer in gzip where the client takes it and there is a kilobyte to win from.
         clock: seconds that never go back, for the rate and the log of requests.
+        wall_clock: seconds since 1970, for the dates in Retry-After.
     """
 
     seed: int = 1
@@ -56,3 +57,4 @@ class SandboxOptions:
     required_columns: tuple[str, ...] = ()
     compress: bool = True
     clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time

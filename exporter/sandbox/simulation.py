@@ -6,7 +6,6 @@ from email.utils import formatdate
 from functools import lru_cache
 from math import ceil
 from random import Random
-from time import time
 from typing import assert_never
 
 from exporter.sandbox.catalogue import REPORTS
@@ -170,7 +169,7 @@ class Simulation:
             self._minutes[token] = SlidingMinute(options.rate, count_rejected=options.count_rejected)
         wait_s = self._minutes[token].ask(at)
         if wait_s is not None:
-            raise _throttled(_retry_after(options.retry_after, wait_s))
+            raise _throttled(_retry_after(options.retry_after, wait_s, options.wall_clock()))
 
     def _studio(self, asked: Asked, token: str | None) -> MadeUpStudio:
         """The studio that a request is for."""
@@ -240,18 +239,18 @@ def _throttled(headers: Mapping[str, str]) -> RefusalError:
     return RefusalError("Too many requests; slow down.", status=429, code="throttled", headers=headers)
 
 
-def _retry_after(kind: RetryAfter, wait_s: float) -> dict[str, str]:
+def _retry_after(kind: RetryAfter, wait_s: float, now: float) -> dict[str, str]:
     match kind:
         case RetryAfter.NONE:
             return {}
         case RetryAfter.SECONDS:
             value = str(ceil(wait_s))
         case RetryAfter.DATE:
-            value = formatdate(ceil(time() + wait_s), usegmt=True)
+            value = formatdate(ceil(now + wait_s), usegmt=True)
         case RetryAfter.ZERO:
             value = "0"
         case RetryAfter.PAST:
-            value = formatdate(time() - _PAST_S, usegmt=True)
+            value = formatdate(now - _PAST_S, usegmt=True)
         case _:
             assert_never(kind)
     return {"Retry-After": value}

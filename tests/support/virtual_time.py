@@ -3,9 +3,11 @@
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -24,7 +26,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Good for coroutines that wait for each other and for timers; not for sockets or threads."""
+    """Good for coroutines that wait for each other and for timers; not for sockets. What goes to a thread runs here."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -34,6 +36,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Run it now; its result comes in a later turn, so that others can act meanwhile, as with a thread."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            result = func(*args)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            self.call_soon(_unless_done, future, future.set_exception, error)
+        else:
+            self.call_soon(_unless_done, future, future.set_result, result)
+        return future
+
+
+def _unless_done(future: asyncio.Future[T], settle: Callable[[Any], None], value: object) -> None:
+    if not future.done():
+        settle(value)
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,0 +1,223 @@
+"""What one seed stands for: a world, exporters, and all that will go wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+
+from exporter.core.answer import Format
+from exporter.core.catalogue import REPORTS
+from exporter.core.report import Dataset, DatasetName
+from exporter.core.studio import CredentialKey, Studio, StudioId
+from exporter.core.window import Every, Window, cut
+from exporter.sandbox.encode import CsvHeaders
+from exporter.sandbox.faults import Fault
+from exporter.sandbox.invent import make_world
+from exporter.sandbox.options import RetryAfter
+from exporter.sandbox.studios import World
+from tests.simulation.chance import Chance
+from tests.support.exports import DEFAULT_COLUMNS
+
+#: A studio and a window of it: what the judge calls a task.
+TaskKey = tuple[StudioId, Window]
+
+_COLUMNS = (
+    ("customer_id", "status", "count"),
+    DEFAULT_COLUMNS,
+    ("customer_id", "customer_name", "customer_email", "membership_id", "membership_name", "count"),
+)
+
+#: First days: an ordinary month, and days before the clocks change in Europe, in the south, and where a year ends.
+_FIRST_DAYS = (date(2025, 1, 1), date(2025, 3, 28), date(2025, 4, 4), date(2025, 12, 29))
+
+#: What an API that speaks CSV can do without being found out: neither a short page nor a change shows there.
+_ONLY_IN_JSON = (Fault.SHORT_PAGE, Fault.WRONG_SORT, Fault.DRIFT)
+
+_KINDS = (
+    Fault.ERROR_500,
+    Fault.ERROR_502,
+    Fault.ERROR_503_WAIT,
+    Fault.ERROR_504,
+    Fault.THROTTLED,
+    Fault.HTML_200,
+    Fault.BAD_JSON,
+    Fault.TRUNCATE,
+    Fault.RESET,
+    Fault.SLOW,
+    Fault.REPEAT,
+    *_ONLY_IN_JSON,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifePlan:
+    """One process of an exporter.
+
+    Attributes:
+        after_s: how long after the one before it begins.
+        dies_at: the step at which it dies, from 1; None if it does not.
+        stops_after_s: when it is asked to stop; None if it is not.
+        full: whether it fetches settled tasks too.
+    """
+
+    after_s: float
+    dies_at: int | None = None
+    stops_after_s: float | None = None
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterPlan:
+    """One exporter: where it runs, which studios it asks for, and its processes, one after the other."""
+
+    name: str
+    host: str
+    studios: tuple[Studio, ...]
+    lives: tuple[LifePlan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """All that a seed decides before anything begins.
+
+    Attributes:
+        world: what the API knows; changes while the scenario is played.
+        studios: all of them, as they are configured.
+        rate: requests a minute that the API allows; None for any number.
+        limit: requests a minute that are configured.
+        faults: how probable each kind is.
+        drifts: how probable it is that a report changes just before an answer.
+        sink_s: how long a store call usually takes, there and back each; where it is long, processes meet more often.
+        troubles: how probable it is that a store call goes wrong.
+        begins_at: when the first exporter begins at the earliest.
+    """
+
+    seed: int
+    world: World
+    studios: tuple[Studio, ...]
+    dataset: Dataset
+    days: Window
+    lookback_days: int
+    begins_at: datetime
+    format: Format
+    csv_headers: CsvHeaders
+    page_size: int
+    max_connections: int
+    rate: int | None
+    limit: int
+    count_rejected: bool
+    retry_after: RetryAfter
+    faults: Mapping[Fault, float]
+    drifts: float
+    sink_s: float
+    troubles: float
+    exporters: tuple[ExporterPlan, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the report's columns in the sink."""
+        return tuple(column.name for column in self.dataset.columns)
+
+    @property
+    def tasks(self) -> tuple[TaskKey, ...]:
+        """Everything that can be exported."""
+        windows = cut(self.days.start, self.days.end, self.dataset.every)
+        return tuple((studio.id, window) for studio in self.studios for window in windows)
+
+
+def make_scenario(seed: int) -> Scenario:
+    """The scenario of *seed*."""
+    rng = Chance(f"{seed}").once("scenario")
+    every = rng.choice((Every.MONTH, Every.WEEK, Every.DAY))
+    start = rng.choice(_FIRST_DAYS)
+    days = Window(start, _after(start, every, rng.randint(1, 3)))
+    page_size = rng.randint(4, 12)
+    a_window = rng.choice((0, page_size, 2 * page_size, 3 * page_size))
+    world = make_world(
+        rng.randint(1, 3),
+        seed=seed,
+        start=days.start - timedelta(days=40),
+        end=days.end + timedelta(days=40),
+        per_month=a_window * {Every.MONTH: 1, Every.WEEK: 4, Every.DAY: 25}[every],
+        credentials=rng.choice((None, 1)),
+        zones=rng.sample(("Europe/London", "America/Santiago", "Pacific/Apia", "UTC", "Asia/Kathmandu"), 3),
+    )
+    studios = _studios(world)
+    spec = REPORTS["attendance_strikes.grouped"]
+    asked = Format.CSV if rng.random() < 0.25 else Format.JSON
+    limit = rng.choice((4, 12, 60, 250))
+    lookback_days = rng.choice((0, 7))
+    kinds = [
+        k for k in rng.sample(_KINDS, rng.randint(1, len(_KINDS))) if not (asked is Format.CSV and k in _ONLY_IN_JSON)
+    ]
+    share = rng.choice((0.0, 0.02, 0.1, 0.3))
+    faults: dict[Fault, float] = {kind: share / len(kinds) for kind in kinds if kind is not Fault.DRIFT}
+    faults[rng.choice((Fault.UNAUTHORIZED, Fault.MISSING_COLUMN))] = rng.choice((0.0, 0.0, 0.01))
+    return Scenario(
+        seed=seed,
+        world=world,
+        studios=studios,
+        dataset=Dataset(
+            name=DatasetName("strikes"), spec=spec, columns=spec.resolve(rng.choice(_COLUMNS)), every=every
+        ),
+        days=days,
+        lookback_days=lookback_days,
+        begins_at=datetime.combine(days.end, time(), UTC) + timedelta(days=lookback_days, hours=rng.uniform(-36, 36)),
+        format=asked,
+        csv_headers=rng.choice(tuple(CsvHeaders)),
+        page_size=page_size,
+        max_connections=rng.choice((1, 3, 8)),
+        rate=rng.choice((limit, limit, max(1, limit // 2), None)),
+        limit=limit,
+        count_rejected=rng.random() < 0.3,
+        retry_after=rng.choice(tuple(RetryAfter)),
+        faults=faults,
+        drifts=0.0 if asked is Format.CSV else rng.choice((0.0, 0.05, 0.2)),
+        sink_s=rng.choice((0.03, 0.5)),
+        troubles=rng.choice((0.0, 0.0, 0.005, 0.02, 0.06)),
+        exporters=tuple(_exporter(number, studios, rng) for number in range(rng.choice((1, 1, 2, 3)))),
+    )
+
+
+def _after(start: date, every: Every, windows: int) -> date:
+    """The first day after so many windows from *start*, the first and the last of which may be narrow."""
+    match every:
+        case Every.DAY:
+            return start + timedelta(days=windows)
+        case Every.WEEK:
+            return start + timedelta(days=7 * windows - 3)
+        case _:
+            return (start.replace(day=1) + timedelta(days=31 * windows)).replace(day=2)
+
+
+def _studios(world: World) -> tuple[Studio, ...]:
+    return tuple(
+        Studio(
+            id=StudioId(f"studio-{number}"),
+            credential=CredentialKey(made.token),
+            timezone=made.timezone,
+            provider_id=made.provider_id,
+        )
+        for number, made in enumerate(world.studios, 1)
+    )
+
+
+def _exporter(number: int, studios: Sequence[Studio], rng: Random) -> ExporterPlan:
+    chosen = studios if number == 0 else rng.sample(studios, rng.randint(1, len(studios)))
+    lives = [_life(rng, first=n == 0) for n in range(rng.randint(1, 4))]
+    return ExporterPlan(
+        name=f"exporter-{number + 1}",
+        host=rng.choice(("here", "there")),
+        studios=tuple(sorted(chosen, key=lambda studio: studio.id)),
+        lives=tuple(lives),
+    )
+
+
+def _life(rng: Random, *, first: bool) -> LifePlan:
+    fate = rng.random()
+    return LifePlan(
+        after_s=rng.uniform(0, rng.choice((1, 20))) if first else 10 ** rng.uniform(0, 4.8),
+        dies_at=int(2 ** rng.uniform(0, 8)) if fate < 0.6 else None,
+        stops_after_s=10 ** rng.uniform(-1, 2) if 0.6 <= fate < 0.75 else None,
+        full=rng.random() < 0.1,
+    )
