@@ -22,7 +22,6 @@ _FIRST_DAY = date(1900, 1, 1)
 _LAST_DAY = date(2200, 1, 1)
 #: In so many days a week, a month and a year begin on every day that matters to how many periods a window touches.
 _FOUR_YEARS = timedelta(days=1461)
-_WHY_HTTPS = "since anyone on the way could read what is sent; plain http is for this machine alone"
 #: The API's own limit of `max_pivot_columns`. Source: CONTRACT section 1.
 _MOST_PIVOT_COLUMNS = 12
 #: Columns that are ours; every dataset needs them. Source: INTERFACE, "Output".
@@ -42,8 +41,8 @@ def _api(api: Api) -> Iterator[Problem]:
     path = ("api", "base_url")
     if fault := urls.http_fault(api.base_url):
         yield instead(path, api.base_url, fault)
-    elif urls.is_plain_http_elsewhere(api.base_url):
-        yield instead(path, api.base_url, f"https, {_WHY_HTTPS}")
+    elif urls.is_plain_http_elsewhere(api.base_url) and not api.allow_http:
+        yield instead(path, api.base_url, "https; to send credentials in plain text, set api.allow_http = true")
 
 
 def _windows(windows: Windows) -> Iterator[Problem]:
@@ -226,8 +225,10 @@ def _sink(sink: Sink) -> Iterator[Problem]:
         return
     if fault := urls.http_fault(sink.endpoint_url):
         yield instead(("sink", "endpoint_url"), sink.endpoint_url, fault)
-    elif urls.is_plain_http_elsewhere(sink.endpoint_url):
-        yield instead(("sink", "endpoint_url"), sink.endpoint_url, f"https, {_WHY_HTTPS}")
+    elif urls.is_plain_http_elsewhere(sink.endpoint_url) and not sink.allow_http:
+        yield instead(
+            ("sink", "endpoint_url"), sink.endpoint_url, "https; to send rows in plain text, set sink.allow_http = true"
+        )
 
 
 #: Each rule, and the sections it is about.

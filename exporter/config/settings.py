@@ -80,6 +80,7 @@ class Api(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         timeout: seconds for one attempt.
         max_attempts: for one page.
         page_size: rows.
+        allow_http: plain http towards hosts other than this one.
     """
 
     base_url: str = "https://goteamup.com/api/v2"
@@ -94,6 +95,7 @@ class Api(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pagination: Literal["offset", "page"] = "offset"
     list_style: Literal["comma", "repeat", "brackets"] = "comma"
     studio_headers: bool = True
+    allow_http: bool = False
 
 
 def _filter_kind(spec: Filter) -> Any:
@@ -187,6 +189,7 @@ class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         readable_by: who besides the owner may read files and folders that are made; for a folder.
         expected_bucket_owner: the account that a bucket must belong to.
+        allow_http: plain http towards an endpoint on another host.
     """
 
     url: str = "./lake"
@@ -194,6 +197,7 @@ class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     endpoint_url: str = ""
     kms_key_id: HeaderText = ""
     expected_bucket_owner: AccountId = ""
+    allow_http: bool = False
     readable_by: Literal["owner", "group", "all"] = "owner"
 
 

@@ -45,6 +45,7 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #endpoint_url = ""                # of an S3-compatible store
 #kms_key_id = ""                  # encrypt with this key (SSE-KMS)
 #expected_bucket_owner = ""       # AWS account that the bucket must belong to
+#allow_http = false               # true: a plain http endpoint on another host, where anyone on the way reads the rows
 #readable_by = "owner"            # owner, group or all: who may read what is written into a folder
 
 [privacy]
@@ -65,4 +66,5 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #pagination = "offset"            # offset (limit, offset) or page (page, page_size)
 #list_style = "comma"             # comma (a,b), repeat (columns=a&columns=b) or brackets (columns[]=a)
 #studio_headers = true            # say which business is meant, and that a provider asks
+#allow_http = false               # true: plain http to other hosts, where anyone on the way can read the token
 """

@@ -30,7 +30,7 @@ ONE_KEY = [
     (
         "api.token",
         '"s3cret"',
-        "api.token is not a known key; known are base_url, auth_scheme, requests_per_minute, spread, max_connections, timeout, max_attempts, format, page_size, pagination, list_style, studio_headers",
+        "api.token is not a known key; known are base_url, auth_scheme, requests_per_minute, spread, max_connections, timeout, max_attempts, format, page_size, pagination, list_style, studio_headers, allow_http",
     ),
     ("sinks.url", '"./x"', "sinks is not a known key; did you mean sink?"),
     ("base_url", '"x"', "base_url is not a known key; known are api, reports, windows, privacy, studios, sink"),
@@ -215,7 +215,7 @@ ONE_KEY = [
         (
             "api.base_url",
             f'"{url}"',
-            f'api.base_url is "{url}" instead of https, since anyone on the way could read what is sent; plain http is for this machine alone',
+            f'api.base_url is "{url}" instead of https; to send credentials in plain text, set api.allow_http = true',
         )
         for url in ("http://goteamup.com/api", "http://localhost.example.test", "http://10.0.0.1", "http://[::2]")
     ),
@@ -264,7 +264,7 @@ ONE_KEY = [
 SEVERAL_KEYS = [
     (
         {"sink.url": '"s3://bucket"', "sink.endpoint_url": '"http://10.0.0.1:9000"'},
-        'sink.endpoint_url is "http://10.0.0.1:9000" instead of https, since anyone on the way could read what is sent; plain http is for this machine alone',
+        'sink.endpoint_url is "http://10.0.0.1:9000" instead of https; to send rows in plain text, set sink.allow_http = true',
     ),
     (
         {"sink.url": '"s3://bucket"', "sink.readable_by": '"all"'},

@@ -264,6 +264,8 @@ def test_a_token_that_was_written_out_is_in_no_message(text):
         {"studios.0.timezone": '"America/Argentina/Buenos_Aires"'},
         {"studios.0.token": '"secretsmanager:arn:aws:secretsmanager:eu-west-1:1:secret:a#b"'},
         {"api.base_url": '"http://127.9.9.9:8080/api"'},
+        {"api.base_url": '"http://goteamup.example.test"', "api.allow_http": "true"},
+        {"sink.url": '"s3://bucket"', "sink.endpoint_url": '"http://10.0.0.1:9000"', "sink.allow_http": "true"},
         {
             "sink.url": '"s3://bucket"',
             "sink.kms_key_id": '"alias/lake"',
