@@ -45,6 +45,9 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #endpoint_url = ""                # of an S3-compatible store
 #kms_key_id = ""                  # encrypt with this key (SSE-KMS)
 
+[run]
+#reconcile = "warn"               # ask the API for each studio's own total, and, where it differs: warn, fail, or off
+
 [privacy]
 #drop = []                        # columns never written, e.g. ["customer_email"]
 #hash = []                        # columns written as keyed hashes
