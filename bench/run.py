@@ -26,7 +26,7 @@ def config(base_url, kind, studios, sink):
     return (
         f'[api]\nbase_url = "{base_url}"\nrequests_per_minute = 1000000000\nformat = "{kind}"\n'
         f'[[reports]]\nname = "attendance_strikes.grouped"\ncolumns = [{names}]\n'
-        f'[windows]\nstart = "2024-01-01"\nend = "2025-01-01"\n[sink]\nurl = "{sink}"\n'
+        f'[windows]\nstart = "2024-01-01"\nend = "2025-01-01"\n[run]\nreconcile = "off"\n[sink]\nurl = "{sink}"\n'
         + "".join(f'[[studios]]\nid = "studio-{n}"\ntoken = "env:TOKEN_{n}"\n' for n in range(studios))
     )
 

@@ -136,13 +136,17 @@ class App:
         tally = Tally()
 
         def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
-            tally.note(
-                (request.dataset.name, request.studio.id, request.window),
-                attempt=attempt,
-                ok=outcome is Outcome.OK,
-                throttled=outcome is Outcome.THROTTLED,
-                size_bytes=size_bytes,
-            )
+            throttled = outcome is Outcome.THROTTLED
+            if request.grand_total:
+                tally.note_total(request.dataset.name, throttled=throttled, size_bytes=size_bytes)
+            else:
+                tally.note(
+                    (request.dataset.name, request.studio.id, request.window),
+                    attempt=attempt,
+                    ok=outcome is Outcome.OK,
+                    throttled=throttled,
+                    size_bytes=size_bytes,
+                )
             observer(Attempted(where=str(request), attempt=attempt, outcome=outcome.value))
 
         async with self._source(on_attempt) as (source, gate):
@@ -165,6 +169,7 @@ class App:
                 hash_key=self._hash_key(),
                 version=__version__,
                 config=values.public(self.settings),
+                reconcile=self.settings.run.reconcile,
             )
             return await export.export(scope, me, options, doors, tally)
 

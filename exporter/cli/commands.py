@@ -17,6 +17,7 @@ from exporter.cli.progress import open_progress
 from exporter.cli.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
+from exporter.core.moved import what_moved
 from exporter.core.report import ColumnType, Dataset
 from exporter.jobs.doctor import Check
 from exporter.tables.ddl import Dialect
@@ -24,6 +25,10 @@ from exporter.tables.ddl import ddl as definition
 
 #: Runs whose unasked columns a table definition takes up.
 _RUNS_WITH_EXTRAS = 100
+
+#: Runs that are shown where nobody says how many, and runs whose manifests are read to learn from them.
+_RUNS_SHOWN = 10
+_RUNS_LEARNT_FROM = 100
 
 
 async def doctor(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
@@ -77,15 +82,36 @@ async def export(app: App, choice: Choice, *, log_format: str | None, as_json: b
 
 
 async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
-    """Show the last runs."""
+    """Show the last runs, or what they found changed."""
+    if args.changes:
+        return await _changes(args, environ)
+    last = args.last or _RUNS_SHOWN
     async with _open(args, environ) as app:
-        runs = summarise_runs(await app.history(_choice(args), args.last), args.last)
+        runs = summarise_runs(await app.history(_choice(args), last), last)
     if args.json:
         emit(render.to_json({"runs": runs}))
     elif runs:
         show(render.history_grid(runs))
     else:
         emit("there is no run yet\n")
+    return ExitCode.OK
+
+
+async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    last = args.last or _RUNS_LEARNT_FROM
+    async with _open(args, environ) as app:
+        found = what_moved(await app.history(_choice(args), last), app.settings.windows.lookback_days)
+    if args.json:
+        emit(render.to_json({"changes": found}))
+        return ExitCode.OK
+    if not found:
+        emit("there is no run yet\n")
+    for dataset in found:
+        emit(f"{dataset.dataset}\n\n")
+        show(render.changes_run_grid(dataset, args.last or _RUNS_SHOWN))
+        emit("\n")
+        show(render.changes_age_grid(dataset))
+        emit(f"\n{dataset.says}\n")
     return ExitCode.OK
 
 

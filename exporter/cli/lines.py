@@ -16,7 +16,7 @@ from exporter.cli.summary import worst
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
 from exporter.core.text import printable
-from exporter.jobs.events import Ended, Event, PartitionPublished, Planned, Refetched, TaskFetched
+from exporter.jobs.events import Ended, Event, HeldAgainst, PartitionPublished, Planned, Refetched, TaskFetched
 
 #: The least time between two lines about requests that went wrong.
 TROUBLE_EVERY_S = 10.0
@@ -138,6 +138,13 @@ def describe(event: Event) -> Line | None:
             return Line(level="error", event="failed", message=error, fields={**_place(task), "error": error})
         case Refetched(task=task, reason=reason):
             return Line(level="warning", event="refetched", message=f"{reason}; fetched again", fields=_place(task))
+        case PartitionPublished(object=record) if record.unchanged:
+            return Line(
+                level="info",
+                event="unchanged",
+                message=f"{record.key}: {record.rows} rows, as they were; not put again",
+                fields={"key": record.key, "rows": record.rows, "tasks": event.tasks},
+            )
         case PartitionPublished(object=record):
             return Line(
                 level="info",
@@ -145,6 +152,11 @@ def describe(event: Event) -> Line | None:
                 message=f"{record.key}: {record.rows} rows, {record.bytes} bytes",
                 fields={"key": record.key, "rows": record.rows, "bytes": record.bytes, "tasks": event.tasks},
             )
+        case HeldAgainst(record=held) if held.agrees:
+            return Line(level="info", event="reconciled", message=f"{held}", fields=_held(event))
+        case HeldAgainst(record=held):
+            level = "error" if event.refused else "warning"
+            return Line(level=level, event="differs", message=f"{held}", fields=_held(event))
         case Ended(manifests=manifests):
             state = worst(manifest.state for manifest in manifests)
             totals = sum_totals(manifests)
@@ -157,6 +169,10 @@ def describe(event: Event) -> Line | None:
             )
         case _:
             return None
+
+
+def _held(event: HeldAgainst) -> dict[str, object]:
+    return {"dataset": event.dataset, **asdict(event.record), "refused": event.refused}
 
 
 def _place(task: Task) -> dict[str, object]:

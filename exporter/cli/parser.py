@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _doctor(command("doctor", "check configuration, sink, clock and credentials", "exporter doctor"))
     _plan(command("plan", "show what a run would do; asks the API nothing", "exporter plan --studio harbour-yoga"))
     _run(command("run", "export what is not settled yet", "exporter run --start 2025-03-01 --end 2025-06-01"))
-    _status(command("status", "show the last runs", "exporter status --last 3"))
+    _status(command("status", "show the last runs, or what they found changed", "exporter status --changes"))
     _verify(command("verify", "hold the published data against the manifests", "exporter verify --source"))
     _ddl(command("ddl", "print table definitions", "exporter ddl --dialect athena"))
     _sandbox(
@@ -122,7 +122,16 @@ def _run(parser: argparse.ArgumentParser) -> None:
 def _status(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     parser.add_argument(
-        "--last", metavar="N", type=_whole(1, 10_000), default=10, help="how many runs, newest last (default: 10)"
+        "--last",
+        metavar="N",
+        type=_whole(1, 10_000),
+        help="how many runs, newest last (default: 10, with --changes 100)",
+    )
+    parser.add_argument(
+        "--changes",
+        action="store_true",
+        help="show what had changed in windows that were fetched again, and how long lookback_days must be"
+        " (default: show the runs)",
     )
     _add_datasets(parser)
     _add_json(parser)

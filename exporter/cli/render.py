@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 
 from exporter.cli.grid import Grid
 from exporter.cli.meter import Meter
-from exporter.cli.summary import PlanSummary, RunSummary
-from exporter.core.manifest import RunState
+from exporter.cli.summary import DatasetSummary, PlanSummary, RunSummary
+from exporter.core.manifest import Change, RunState
+from exporter.core.moved import AgeBand, DatasetChanges
 from exporter.core.text import printable
 from exporter.jobs.doctor import Check
 from exporter.jobs.verify import Verified
@@ -17,6 +18,8 @@ from exporter.jobs.verify import Verified
 _NAMED = 3
 _KILO = 1000
 _MINUTE_S = 60
+#: How the columns of a change are headed.
+_CHANGED = ("changed", "rows added", "gone", "recounted", "change of the sum")
 
 
 def to_json(value: object) -> str:
@@ -112,12 +115,15 @@ def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
     if totals.tasks:
         lines += [
             f"{totals.requests:,} requests; {least_requests:,} is the least possible",
+            *([f"{totals.reconcile_requests:,} more for the API's own totals"] if totals.reconcile_requests else []),
             f"{totals.retries:,} retries, {totals.throttled:,} throttled",
             f"{meter.peak:,} of {meter.allowed:,} allowed requests in the busiest minute",
             f"{size(totals.bytes_in)} received, {size(totals.bytes_out)} written",
         ]
     else:
         lines.append(f"nothing to fetch: all {totals.settled:,} tasks are settled")
+    for entry in run.datasets:
+        lines += _moved_lines(entry) + _reconciled_lines(entry)
     failures = [(entry.dataset, failure) for entry in run.datasets for failure in entry.failures]
     lines += [f"failed: {printable(failure.error)}" for _, failure in failures]
     if failures:
@@ -130,6 +136,60 @@ def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
         if entry.extra_columns
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _moved_lines(entry: DatasetSummary) -> list[str]:
+    """What became of windows that were published before."""
+    if not entry.refetched:
+        return []
+    kept = f"; {entry.unchanged_objects:,} partitions were left as they were" if entry.unchanged_objects else ""
+    return [f"{entry.dataset}: {entry.changed:,} of {entry.refetched:,} windows fetched again had changed{kept}"]
+
+
+def _reconciled_lines(entry: DatasetSummary) -> list[str]:
+    """Whether the API agrees, and where it does not."""
+    if not entry.reconciled:
+        return []
+    agreeing = sum(record.agrees for record in entry.reconciled)
+    lines = [f"{entry.dataset}: {agreeing:,} of {len(entry.reconciled):,} totals agree with the API's own"]
+    lines += [f"warning: {printable(str(record))}" for record in entry.reconciled if not record.agrees]
+    if agreeing < len(entry.reconciled):
+        lines.append(
+            "a report may change while a run reads it; if the next run says the same, fetch everything with --full"
+        )
+    return lines
+
+
+def changes_run_grid(found: DatasetChanges, last: int) -> Grid:
+    """What each of the *last* runs found changed."""
+    return Grid(
+        columns=("run", "started (UTC)", "fetched again", *_CHANGED),
+        rows=tuple(
+            (
+                run.run_id,
+                f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                run.refetched,
+                *_moved(run.changed, run.change),
+            )
+            for run in found.runs[-last:]
+        ),
+    )
+
+
+def changes_age_grid(found: DatasetChanges) -> Grid:
+    """What was found changed, by the age of the windows."""
+    return Grid(
+        columns=("days since the window's end", "fetched again", *_CHANGED),
+        rows=tuple((_ages(band), band.refetched, *_moved(band.changed, band.change)) for band in found.ages),
+    )
+
+
+def _moved(changed: int, change: Change) -> tuple[int, ...]:
+    return (changed, change.rows_added, change.rows_gone, change.rows_recounted, change.measure_change)
+
+
+def _ages(band: AgeBand) -> str:
+    return f"{band.first_day}-{band.last_day}" if band.last_day is not None else f"{band.first_day} or more"
 
 
 def history_grid(runs: Sequence[RunSummary]) -> Grid:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from exporter.core.manifest import Manifest, RunState, TaskState, Totals, sum_totals
 from exporter.core.plan import Plan
+from exporter.core.reconcile import Reconciled
 
 #: How a run ended, from bad to good.
 _BY_SEVERITY = (RunState.INTERRUPTED, RunState.FAILED, RunState.OK)
@@ -23,13 +24,23 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSummary:
-    """One run over one dataset."""
+    """One run over one dataset.
+
+    Attributes:
+        refetched, changed: windows that were published before and fetched again; that were no longer the same.
+        unchanged_objects: partitions that were not put again, since they held just these rows.
+        reconciled: studios held against the API's own totals.
+    """
 
     dataset: str
     state: RunState
     totals: Totals
     failures: tuple[Failure, ...]
     extra_columns: tuple[str, ...]
+    refetched: int
+    changed: int
+    unchanged_objects: int
+    reconciled: tuple[Reconciled, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +156,7 @@ def least_requests(manifests: Sequence[Manifest], page_size: int) -> int:
 
 
 def _summarise_dataset(manifest: Manifest) -> DatasetSummary:
+    changes = [task.changed for task in manifest.tasks if task.changed is not None]
     return DatasetSummary(
         dataset=manifest.dataset,
         state=manifest.state,
@@ -160,4 +172,8 @@ def _summarise_dataset(manifest: Manifest) -> DatasetSummary:
             if task.state is TaskState.FAILED
         ),
         extra_columns=manifest.extra_columns,
+        refetched=len(changes),
+        changed=sum(map(bool, changes)),
+        unchanged_objects=sum(record.unchanged for record in manifest.objects),
+        reconciled=manifest.reconciled,
     )

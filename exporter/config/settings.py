@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from exporter.core.answer import Format
 from exporter.core.catalogue import REPORTS
+from exporter.core.reconcile import Reconcile
 from exporter.core.report import ColumnType, Filter, Pivot, Scalar
 from exporter.core.window import Every
 
@@ -201,6 +202,12 @@ class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     readable_by: Literal["owner", "group", "all"] = "owner"
 
 
+class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a run goes about it; `reconcile` is what becomes of a studio whose sum is not the API's own."""
+
+    reconcile: Reconcile = Reconcile.OFF
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole configuration. One that `load.py` gave out keeps every rule of `rules.py`."""
 
@@ -210,3 +217,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     privacy: Privacy = Privacy()
     studios: Annotated[tuple[StudioSection, ...], Meta(min_length=1, description="one or more [[studios]] tables")]
     sink: Sink = Sink()
+    run: Run = Run()

@@ -48,6 +48,9 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #allow_http = false               # true: a plain http endpoint on another host, where anyone on the way reads the rows
 #readable_by = "owner"            # owner, group or all: who may read what is written into a folder
 
+[run]
+#reconcile = "off"                # ask the API for each studio's own total, and, where it differs: warn, fail, or off
+
 [privacy]
 #drop = []                        # columns never written, e.g. ["customer_email"]
 #hash = []                        # columns written as keyed hashes

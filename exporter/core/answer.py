@@ -31,6 +31,7 @@ class PageRequest:
         offset: rows to skip; a multiple of *limit*.
         limit: rows wanted at most, 1 to 100.
         format: how the rows shall be written.
+        grand_total: it is asked for what the rows of many windows add up to; no task's request.
     """
 
     dataset: Dataset
@@ -39,8 +40,11 @@ class PageRequest:
     offset: int = 0
     limit: int = 100
     format: Format = Format.JSON
+    grand_total: bool = False
 
     def __str__(self) -> str:
+        if self.grand_total:
+            return f"{self.studio.id} {self.window} total"
         return f"{self.studio.id} {self.window} page {self.offset // self.limit + 1}"
 
 

@@ -28,6 +28,7 @@ class Entry:
         window: of which days.
         rows: rows in the part.
         total: rows as the API counted them (before a pivot is unfolded).
+        measure: sum of what adds up over the rows; the rows themselves where nothing does.
         run_id: the run that published it.
         began_at: when the run that *asked* for it began, UTC; whether it is settled is judged by this.
     """
@@ -36,6 +37,7 @@ class Entry:
     window: Window
     rows: int
     total: int
+    measure: int
     run_id: str
     began_at: datetime
 
@@ -70,11 +72,12 @@ class Ledger:
                 e.window.end.toordinal(),
                 e.rows,
                 e.total,
+                e.measure,
                 runs.setdefault((e.run_id, e.began_at.isoformat()), len(runs)),
             ]
             for e in self.entries
         ]
-        columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 6
+        columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 7
         document = {"v": _VERSION, "grain": self.grain, "runs": [list(r) for r in runs], "tasks": columns}
         packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
         return base64.b85encode(packed).decode("ascii")
@@ -97,10 +100,11 @@ def parse_ledger(text: str) -> Ledger:
                 window=Window(date.fromordinal(start), date.fromordinal(end)),
                 rows=rows,
                 total=total,
+                measure=measure,
                 run_id=runs[run][0],
                 began_at=runs[run][1],
             )
-            for studio, start, end, rows, total, run in zip(*document["tasks"], strict=True)
+            for studio, start, end, rows, total, measure, run in zip(*document["tasks"], strict=True)
         )
         return Ledger(grain=GrainId(cast(str, document["grain"])), entries=entries)
     except (zlib.error, KeyError, TypeError, LookupError) as error:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from exporter.core.reconcile import Reconciled
+
 #: Grows when a reader of older manifests would misunderstand a newer one.
 MANIFEST_VERSION = 1
 
@@ -32,6 +34,28 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a task's new rows are beside those that were published of it.
+
+    Attributes:
+        rows_added, rows_gone: whose key is new, or came no more.
+        rows_recounted: with the same key and another count (another value, in a report that is not grouped).
+        measure_change: by how much the sum of what adds up grew.
+    """
+
+    rows_added: int = 0
+    rows_gone: int = 0
+    rows_recounted: int = 0
+    measure_change: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.rows_added or self.rows_gone or self.rows_recounted)
+
+    def __add__(self, other: "Change") -> "Change":
+        return Change(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
     """One task.
 
@@ -44,6 +68,7 @@ class TaskRecord:
         retries: requests that repeated another.
         resumed: whether what an earlier run had fetched was used.
         error: why it failed; None unless failed.
+        changed: what is otherwise than it was published before; None where it was not, or was not published now.
     """
 
     studio: str
@@ -56,6 +81,7 @@ class TaskRecord:
     retries: int = 0
     resumed: bool = False
     error: str | None = None
+    changed: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +94,8 @@ class ObjectRecord:
         bytes: its size.
         sha256: hex.
         columns: names in order.
-        published_at: when it was put, UTC.
+        published_at: when it was put, or found unchanged, UTC.
+        unchanged: it stood there already with just these rows, and was not put again.
     """
 
     key: str
@@ -77,11 +104,16 @@ class ObjectRecord:
     sha256: str
     columns: tuple[str, ...]
     published_at: datetime
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Sums over a run."""
+    """Sums over a run.
+
+    `requests` are those of its tasks; what was asked to hold them against the API's own totals is counted apart, in
+    `reconcile_requests`. `throttled` and `bytes_in` are of both.
+    """
 
     tasks: int = 0
     published: int = 0
@@ -91,6 +123,7 @@ class Totals:
     settled: int = 0
     rows: int = 0
     requests: int = 0
+    reconcile_requests: int = 0
     retries: int = 0
     throttled: int = 0
     bytes_in: int = 0
@@ -116,6 +149,7 @@ class Manifest:
         continues: ids of the unfinished runs that it went on with.
         tasks, objects: in the order of the plan, of the keys.
         extra_columns: that came without being asked for.
+        reconciled: what is published held against the API's own totals; empty where the API was not asked.
         totals: sums.
     """
 
@@ -131,6 +165,7 @@ class Manifest:
     tasks: tuple[TaskRecord, ...] = ()
     objects: tuple[ObjectRecord, ...] = ()
     extra_columns: tuple[str, ...] = ()
+    reconciled: tuple[Reconciled, ...] = ()
     totals: Totals = field(default_factory=Totals)
 
     def to_json(self) -> bytes:
@@ -157,14 +192,26 @@ def parse_manifest(data: bytes) -> Manifest:
                 "started_at": parse_moment(document["started_at"]),
                 "ended_at": parse_moment(document["ended_at"]),
                 "continues": tuple(document["continues"]),
-                "tasks": tuple(TaskRecord(**{**t, "state": TaskState(t["state"])}) for t in document["tasks"]),
+                "tasks": tuple(_parse_task(t) for t in document["tasks"]),
                 "objects": tuple(parse_object(o) for o in document["objects"]),
                 "extra_columns": tuple(document["extra_columns"]),
+                "reconciled": tuple(Reconciled(**r) for r in document["reconciled"]),
                 "totals": Totals(**document["totals"]),
             }
         )
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not a manifest: {error}") from error
+
+
+def _parse_task(document: Mapping[str, Any]) -> TaskRecord:
+    changed = document["changed"]
+    return TaskRecord(
+        **{
+            **document,
+            "state": TaskState(document["state"]),
+            "changed": None if changed is None else Change(**changed),
+        }
+    )
 
 
 def parse_object(document: Mapping[str, Any]) -> ObjectRecord:

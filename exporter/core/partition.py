@@ -59,6 +59,11 @@ def latest_key(dataset: DatasetName) -> str:
     return manifest_key(dataset, "latest")
 
 
+def confirmed_key(dataset: DatasetName) -> str:
+    """Which published windows were asked for again and found unchanged."""
+    return manifest_key(dataset, "confirmed")
+
+
 def staging_prefix(run_id: str) -> str:
     """What the keys of all that a run has staged begin with."""
     return f"{STAGING}/{run_id}/"

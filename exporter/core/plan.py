@@ -130,7 +130,7 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
             Task(dataset=dataset, studio=studio, window=window)
             for window in windows
             for studio in scope.studios
-            if _holds_time(window, studio)
+            if holds_time(window, studio)
         ]
         entries = _same_grain(dataset, published, rewrite=scope.rewrite)
         by_studio = entries_by_studio(entries)
@@ -162,7 +162,8 @@ def is_settled(task: Task, began_at: datetime, lookback_days: int) -> bool:
     return began_at >= end + timedelta(days=lookback_days)
 
 
-def _holds_time(window: Window, studio: Studio) -> bool:
+def holds_time(window: Window, studio: Studio) -> bool:
+    """Whether *window* is more than days that the studio's zone skipped."""
     start, end = window.instants(studio.timezone)
     return start < end
 

@@ -46,6 +46,7 @@ class Seal:
         fetch_id: the fetch.
         total: rows of the report, as the API counts them.
         rows: rows in all its pages.
+        measure: sum of what adds up over them; the rows themselves where nothing does.
         sealed_at: UTC.
     """
 
@@ -54,6 +55,7 @@ class Seal:
     fetch_id: str
     total: int
     rows: int
+    measure: int
     sealed_at: datetime
 
 

@@ -5,21 +5,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
+from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
 from exporter.core.plan import Plan, Scope, Task, TaskId
+from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import StudioId
+from exporter.core.window import Window
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts requests by task, as the client reports them."""
+    """Counts requests by task, as the client reports them; those for totals over many windows apart."""
 
     requests: Counter[TaskId] = field(default_factory=Counter)
     retries: Counter[TaskId] = field(default_factory=Counter)
     throttled: Counter[DatasetName] = field(default_factory=Counter)
     bytes_in: Counter[DatasetName] = field(default_factory=Counter)
+    reconcile_requests: Counter[DatasetName] = field(default_factory=Counter)
     ailing: set[StudioId] = field(default_factory=set)
 
     def note(self, task: TaskId, *, attempt: int, ok: bool, throttled: bool, size_bytes: int) -> None:
@@ -34,6 +37,12 @@ class Tally:
         elif not throttled:
             self.ailing.add(studio)
 
+    def note_total(self, dataset: DatasetName, *, throttled: bool, size_bytes: int) -> None:
+        """One request for a total ended."""
+        self.reconcile_requests[dataset] += 1
+        self.throttled[dataset] += throttled
+        self.bytes_in[dataset] += size_bytes
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -45,6 +54,7 @@ class Outcome:
     state: TaskState = TaskState.PENDING
     resumed: bool = False
     error: str | None = None
+    changed: Change | None = None
 
 
 class Account:
@@ -61,6 +71,7 @@ class Account:
         self._tally = tally
         self._outcomes = {task.id: Outcome() for task in plan.tasks}
         self._objects: dict[str, ObjectRecord] = {}
+        self._reconciled: dict[DatasetName, list[Reconciled]] = {}
 
     def __getitem__(self, task: Task) -> Outcome:
         return self._outcomes[task.id]
@@ -85,11 +96,22 @@ class Account:
         outcome = self[task]
         outcome.state, outcome.error = TaskState.FAILED, error
 
-    def published(self, record: ObjectRecord, tasks: Iterable[Task]) -> None:
-        """The rows of *tasks* are in the sink."""
+    def published(
+        self,
+        record: ObjectRecord,
+        tasks: Iterable[Task],
+        changes: Mapping[tuple[StudioId, Window], Change] | None = None,
+    ) -> None:
+        """The rows of *tasks* are in the sink; *changes* tells what is otherwise of those that were before."""
         self._objects[record.key] = record
         for task in tasks:
-            self[task].state = TaskState.PUBLISHED if self[task].rows else TaskState.EMPTY
+            outcome = self[task]
+            outcome.state = TaskState.PUBLISHED if outcome.rows else TaskState.EMPTY
+            outcome.changed = (changes or {}).get((task.studio.id, task.window))
+
+    def held_against(self, dataset: DatasetName, record: Reconciled) -> None:
+        """A studio of *dataset* was held against the API's own total."""
+        self._reconciled.setdefault(dataset, []).append(record)
 
     def manifest(
         self,
@@ -131,6 +153,7 @@ class Account:
             tasks=tasks,
             objects=objects,
             extra_columns=tuple(extra_columns),
+            reconciled=tuple(sorted(self._reconciled.get(dataset.name, ()), key=lambda r: (r.studio, r.start))),
             totals=Totals(
                 tasks=len(tasks),
                 published=states[TaskState.PUBLISHED],
@@ -140,10 +163,11 @@ class Account:
                 settled=sum(done.task.dataset.name == dataset.name for done in self._plan.done),
                 rows=sum(task.rows for task in tasks),
                 requests=sum(task.requests for task in tasks),
+                reconcile_requests=self._tally.reconcile_requests[dataset.name],
                 retries=sum(task.retries for task in tasks),
                 throttled=self._tally.throttled[dataset.name],
                 bytes_in=self._tally.bytes_in[dataset.name],
-                bytes_out=sum(record.bytes for record in objects),
+                bytes_out=sum(record.bytes for record in objects if not record.unchanged),
                 seconds=round(seconds, 3),
             ),
         )
@@ -161,4 +185,5 @@ class Account:
             retries=self._tally.retries[task.id],
             resumed=outcome.resumed,
             error=outcome.error,
+            changed=outcome.changed,
         )

@@ -10,7 +10,7 @@ Rules kept here:
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -31,7 +31,6 @@ from exporter.errors import (
 from exporter.jobs.account import Account, Tally
 from exporter.jobs.events import Observer, TaskFetched
 from exporter.jobs.fetch import Fetcher
-from exporter.jobs.release import Release
 from exporter.tables.sketch import sketch
 
 
@@ -108,17 +107,17 @@ class Drivers:
         fetcher: Fetcher,
         account: Account,
         tally: Tally,
-        release: Release,
+        on_decided: Callable[[Task], None],
         halts: Halts,
         most_open: int,
         observer: Observer,
     ) -> None:
-        """No task is open; *most_open* may be, beside those of studios in trouble."""
+        """No task is open; *most_open* may be, beside those of studios in trouble. *on_decided* is told of each end."""
         self._gate = gate
         self._fetcher = fetcher
         self._account = account
         self._tally = tally
-        self._release = release
+        self._on_decided = on_decided
         self._halts = halts
         self._observer = observer
         self._most_open = most_open
@@ -209,7 +208,7 @@ class Drivers:
         """*task* is whole or failed."""
         outcome = self._account[task]
         self._observer(TaskFetched(task=task, rows=outcome.rows, error=outcome.error))
-        self._release.decided(task)
+        self._on_decided(task)
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from exporter.core.manifest import Manifest, ObjectRecord
 from exporter.core.plan import Plan, Task
+from exporter.core.reconcile import Reconciled
+from exporter.core.report import DatasetName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,19 @@ class TaskFetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionPublished:
-    """A partition's object was replaced."""
+    """A partition's object was replaced, or found to hold just these rows already."""
 
     object: ObjectRecord
     tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAgainst:
+    """A studio was held against the API's own total; *refused* where its tasks failed for that."""
+
+    dataset: DatasetName
+    record: Reconciled
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +78,7 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
-Event = Planned | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | Ended
+Event = Planned | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | HeldAgainst | Ended
 
 
 class Observer(Protocol):

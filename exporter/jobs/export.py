@@ -8,6 +8,7 @@ Rules kept here:
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.partition import Partition, latest_key, manifest_key
 from exporter.core.plan import Plan, Scope, TaskId, make_plan
+from exporter.core.reconcile import Reconcile
 from exporter.core.report import DatasetName
 from exporter.core.staged import StagedFetch
 from exporter.errors import (
@@ -30,6 +32,7 @@ from exporter.errors import (
     StoreError,
 )
 from exporter.jobs.account import Account, Tally
+from exporter.jobs.confirm import confirm
 from exporter.jobs.drive import Door, Drivers, Halts
 from exporter.jobs.events import Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
@@ -37,6 +40,7 @@ from exporter.jobs.history import latest_manifests, read_ledgers
 from exporter.jobs.presence import present, say_alive, say_ended
 from exporter.jobs.publish import Publisher
 from exporter.jobs.put import put_surely
+from exporter.jobs.reconcile import Reconciler
 from exporter.jobs.release import Release
 from exporter.jobs.resume import Leftovers, Owner, continued, pick, standing, take_over
 from exporter.jobs.stage import RunStamp, Staging
@@ -55,6 +59,7 @@ class Options:
         hash_key: for the columns that are written as keyed hashes.
         version: of this program.
         config: the configuration without secrets, for the manifest.
+        reconcile: what becomes of a studio whose sum is not the API's.
     """
 
     format: Format
@@ -64,6 +69,7 @@ class Options:
     hash_key: bytes
     version: str
     config: Mapping[str, object]
+    reconcile: Reconcile = Reconcile.OFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +210,19 @@ class _Run:
             account=self._account,
             staging=self._staging,
             publisher=publisher,
+            confirm=functools.partial(confirm, doors.store, run_id=me.run_id, sleep=doors.sleep, random=doors.random),
             withheld=halts.twins,
+            observer=doors.observer,
+        )
+        self._reconciler = Reconciler(
+            options.reconcile,
+            scope=scope,
+            plan=plan,
+            account=self._account,
+            staging=self._staging,
+            source=doors.source,
+            withheld=halts.twins,
+            release=self._release.decided,
             observer=doors.observer,
         )
         self._drivers = Drivers(
@@ -212,7 +230,7 @@ class _Run:
             fetcher=fetcher,
             account=self._account,
             tally=tally,
-            release=self._release,
+            on_decided=self._reconciler.decided,
             halts=halts,
             most_open=2 * options.max_connections,
             observer=doors.observer,
@@ -276,6 +294,7 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 staging = group.create_task(self._staging.run())
                 releasing = group.create_task(self._release.run())
+                reconciling = group.create_task(self._reconciler.run())
                 for task in self._plan.tasks:
                     if (fetch := whole.get(task.id)) and (seal := fetch.seal):
                         self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
@@ -285,6 +304,8 @@ class _Run:
                     for credential, tasks in self._plan.lanes().items()
                 ]
                 await asyncio.gather(*drivers)
+                await self._reconciler.finish()
+                reconciling.cancel()
                 await self._release.finish()
                 releasing.cancel()
                 staging.cancel()

@@ -5,9 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, parse_manifest
-from exporter.core.partition import Partition, latest_key, manifests_prefix, parse_partition, partitions_prefix
+from exporter.core.partition import (
+    Partition,
+    confirmed_key,
+    latest_key,
+    manifests_prefix,
+    parse_partition,
+    partitions_prefix,
+)
 from exporter.core.report import Dataset, DatasetName
 from exporter.errors import DataError, NotFoundError
+from exporter.jobs.confirm import read_confirmations
 from exporter.store.base import ObjectStore
 from exporter.tables.parquet import read_ledger
 
@@ -19,10 +27,10 @@ FOOTER_BYTES = 64 * 1024
 
 
 async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mapping[Partition, Ledger]:
-    """The ledger of every published part of *datasets*, read from the parts' footers.
+    """The ledger of every published part of *datasets*: the part's footer, and what was confirmed of it since.
 
     Raises:
-        DataError: a part is not readable, or not ours.
+        DataError: a part, or the list of confirmed windows, is not readable, or not ours.
         StoreError: the sink is not readable.
     """
     partitions = [
@@ -31,11 +39,12 @@ async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mappi
         for info in await store.list(partitions_prefix(dataset.name))
         if (partition := parse_partition(info.key))
     ]
+    confirmed = {dataset.name: (await read_confirmations(store, dataset.name))[0] for dataset in datasets}
     limit = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read(partition: Partition) -> Ledger:
         async with limit:
-            return await _ledger(store, partition)
+            return confirmed[partition.dataset].apply(await _ledger(store, partition))
 
     ledgers = await asyncio.gather(*(read(partition) for partition in partitions))
     return dict(zip(partitions, ledgers, strict=True))
@@ -53,8 +62,8 @@ async def latest_manifests(store: ObjectStore, datasets: Sequence[DatasetName]) 
 
 async def read_manifests(store: ObjectStore, dataset: DatasetName, *, last: int | None = None) -> tuple[Manifest, ...]:
     """The manifests of *dataset*, oldest first; only the *last* so many where given."""
-    latest = latest_key(dataset)
-    keys = [info.key for info in await store.list(manifests_prefix(dataset)) if info.key != latest]
+    others = {latest_key(dataset), confirmed_key(dataset)}
+    keys = [info.key for info in await store.list(manifests_prefix(dataset)) if info.key not in others]
     if last is not None:
         keys = keys[-last:]
     limit = asyncio.Semaphore(READS_AT_ONCE)

@@ -2,18 +2,34 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from exporter.core.confirmed import Confirmation
 from exporter.core.ledger import Entry, Ledger
 from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, Task
-from exporter.core.report import Dataset
+from exporter.core.report import Dataset, DatasetName
+from exporter.core.staged import StagedFetch
 from exporter.core.studio import StudioId
+from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
 from exporter.jobs.events import Observer, PartitionPublished
-from exporter.jobs.publish import Publisher, Swap
+from exporter.jobs.publish import Publication, Publisher, Swap
 from exporter.jobs.stage import Staging
+
+#: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
+Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[tuple[StudioId, Window]]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A partition that is as it shall be; its tasks are done once that is recorded."""
+
+    publication: Publication
+    tasks: Sequence[Task]
+    fetches: Sequence[StagedFetch]
 
 
 class Release:
@@ -28,6 +44,7 @@ class Release:
         account: Account,
         staging: Staging,
         publisher: Publisher,
+        confirm: Confirm,
         withheld: Mapping[StudioId, str],
         observer: Observer,
     ) -> None:
@@ -41,6 +58,7 @@ class Release:
             account: knows what became of each task, and is told what was published.
             staging: holds the rows.
             publisher: puts them.
+            confirm: keeps which windows were found unchanged.
             withheld: studios of which nothing more may be published, and why: their rows may be another's.
             observer: is told of each partition.
         """
@@ -52,6 +70,9 @@ class Release:
         self._account = account
         self._staging = staging
         self._publisher = publisher
+        self._confirm = confirm
+        self._unchanged: dict[DatasetName, list[_Settled]] = {}
+        self._replaced: dict[DatasetName, list[tuple[StudioId, Window]]] = {}
         self._observer = observer
         self._tasks: dict[Partition, list[Task]] = {}
         for task in plan.tasks:
@@ -80,6 +101,14 @@ class Release:
             for partition in sorted({*self._tasks, *old}):
                 self._ready.put_nowait(partition)
         await self._ready.join()
+        for dataset in self._datasets:
+            unchanged = self._unchanged.pop(dataset, [])
+            confirmed = [item for settled in unchanged for item in settled.publication.confirmed]
+            replaced = self._replaced.pop(dataset, [])
+            if confirmed or replaced:
+                await self._confirm(dataset, confirmed, replaced)
+            for settled in unchanged:
+                await self._done(dataset, settled)
 
     async def _publish(self, partition: Partition, dataset: Dataset, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -96,6 +125,7 @@ class Release:
                 window=task.window,
                 rows=self._account[task].rows,
                 total=self._account[task].total or 0,
+                measure=fetch.seal.measure if fetch.seal else 0,
                 run_id=self._publisher.run_id,
                 began_at=fetch.began_at,
             )
@@ -104,11 +134,20 @@ class Release:
         try:
             rows = await self._staging.rows(dataset, fetches)
             swap = Swap(partition=partition, dataset=dataset, rows=rows, entries=entries, drop_all=drop_all)
-            record = await self._publisher.publish(swap)
+            publication = await self._publisher.publish(swap)
         except (DataError, PlanConflictError) as error:
             for task in whole:
                 self._account.failed(task, f"{task}: {error}")
             return
-        self._account.published(record, whole)
-        self._observer(PartitionPublished(object=record, tasks=len(whole)))
-        await self._staging.release(dataset.name, [fetch.fetch_id for fetch in fetches])
+        self._observer(PartitionPublished(object=publication.record, tasks=len(whole)))
+        settled = _Settled(publication, whole, fetches)
+        if publication.confirmed:
+            # Recorded together with the others at the end; until then what was fetched stays staged.
+            self._unchanged.setdefault(dataset.name, []).append(settled)
+            return
+        self._replaced.setdefault(dataset.name, []).extend((task.studio.id, task.window) for task in whole)
+        await self._done(dataset.name, settled)
+
+    async def _done(self, dataset: DatasetName, settled: _Settled) -> None:
+        self._account.published(settled.publication.record, settled.tasks, settled.publication.changes)
+        await self._staging.release(dataset, [fetch.fetch_id for fetch in settled.fetches])

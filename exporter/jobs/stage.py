@@ -27,6 +27,7 @@ from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
 from exporter.tables.decode import Decoded, decode_pages
 from exporter.tables.labels import Labels
+from exporter.tables.measure import measure_of
 from exporter.tables.schema import (
     EXPORTED_AT,
     LEADING,
@@ -158,6 +159,11 @@ class Staging:
             raise DataError(f"{task}: is not whole")
         return fetch
 
+    def measure(self, task: Task, fetch_id: str) -> int:
+        """What the rows of the whole fetch of *task* add up to."""
+        seal = self.sealed(task, fetch_id).seal
+        return seal.measure if seal else 0
+
     async def rows(self, dataset: Dataset, fetches: Sequence[StagedFetch]) -> pa.Table:
         """The rows of whole *fetches*, as they are published."""
         pages = await self._pages(fetches)
@@ -268,13 +274,15 @@ class Staging:
         assembly.add(page, table)
         if not assembly.is_whole:
             return None
-        self._on_sealed(assembly.task, assembly.check())
+        whole = assembly.check()
+        self._on_sealed(assembly.task, whole)
         return Seal(
             studio=page.studio,
             window=page.window,
             fetch_id=page.fetch_id,
             total=assembly.total or 0,
             rows=assembly.rows,
+            measure=measure_of(whole, assembly.task.dataset),
             sealed_at=self._clock(),
         )
 

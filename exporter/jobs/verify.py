@@ -7,26 +7,22 @@ expected and what was seen.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from exporter.api.base import ReportSource
-from exporter.core.answer import Format, PageRequest
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
 from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
-from exporter.core.report import Dataset, Pivot
+from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.history import read_manifests
+from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
-from exporter.tables.decode import decode_pages
+from exporter.tables.measure import sums_by_task
 from exporter.tables.parquet import decode_part
-from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START
 
 _Span = tuple[StudioId, Window]
 
@@ -71,7 +67,7 @@ class Verified:
 class _Found:
     """What the parts of one dataset hold, by studio and window, held against what the manifests say."""
 
-    recorded: Mapping[str, ObjectRecord] = field(default_factory=dict)
+    recorded: Mapping[str, Sequence[ObjectRecord]] = field(default_factory=dict)
     tasks: Mapping[_Span, tuple[str, TaskRecord]] = field(default_factory=dict)
     parts: int = 0
     rows: dict[_Span, int] = field(default_factory=dict)
@@ -102,7 +98,9 @@ async def verify(
         if partition is None:
             found.differences.append(f"{key}: is no object of this dataset; move it away")
         elif key not in keys:
-            found.differences.append(f"{key}: is gone, the manifests say that it holds {found.recorded[key].rows} rows")
+            found.differences.append(
+                f"{key}: is gone, the manifests say that it holds {found.recorded[key][-1].rows} rows"
+            )
         else:
             await _look_at(store, partition, dataset, found)
     totals: tuple[SourceTotal, ...] = ()
@@ -134,14 +132,14 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
         found.differences.append(f"{partition.key}: {error}; restore it, or delete it and run with --full")
         return
     found.parts += 1
-    record = found.recorded.get(partition.key)
-    if record is None:
+    records = found.recorded.get(partition.key, ())
+    if not records:
         found.differences.append(f"{partition.key}: is in no manifest; run again to record it")
-    elif hashlib.sha256(data).hexdigest() != record.sha256:
+    elif hashlib.sha256(data).hexdigest() not in {record.sha256 for record in records}:
         found.differences.append(
-            f"{partition.key}: its bytes are not those that were published at {record.published_at}"
+            f"{partition.key}: its bytes are not those that were published at {records[0].published_at}"
         )
-    rows, measure = _sums(table, dataset)
+    rows, measure = sums_by_task(table, dataset)
     found.differences += _against_ledger(partition, ledger, rows, found.tasks)
     for span, number in rows.items():
         found.rows[span] = found.rows.get(span, 0) + number
@@ -149,22 +147,6 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
     for entry in ledger.entries:
         found.rows.setdefault((entry.studio, entry.window), 0)
         found.measure.setdefault((entry.studio, entry.window), 0)
-
-
-def _sums(table: pa.Table, dataset: Dataset) -> tuple[dict[_Span, int], dict[_Span, int]]:
-    """Rows, and the sum of what adds up, by studio and window."""
-    counted = COUNT in dataset.spec.measures and COUNT in table.column_names
-    aggregations: list[tuple[object, str]] = [([], "count_all")]
-    if counted:
-        aggregations.append((COUNT, "sum"))
-    groups = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END]).aggregate(aggregations).to_pylist()
-    rows: dict[_Span, int] = {}
-    measure: dict[_Span, int] = {}
-    for group in groups:
-        span = (StudioId(group[STUDIO_ID]), Window(group[WINDOW_START], group[WINDOW_END]))
-        rows[span] = group["count_all"]
-        measure[span] = group[f"{COUNT}_sum"] if counted else group["count_all"]
-    return rows, measure
 
 
 def _against_ledger(
@@ -189,11 +171,18 @@ def _against_ledger(
     return differences
 
 
-def _newest_objects(manifests: Sequence[Manifest]) -> dict[str, ObjectRecord]:
-    newest: dict[str, ObjectRecord] = {}
-    for record in (record for manifest in manifests for record in manifest.objects):
-        if record.key not in newest or newest[record.key].published_at <= record.published_at:
-            newest[record.key] = record
+def _newest_objects(manifests: Sequence[Manifest]) -> Mapping[str, Sequence[ObjectRecord]]:
+    """What each part may be: as it was put last, or as it was found unchanged after that.
+
+    A run may find a part unchanged in the moment in which another replaces it, so the two are not told apart by time.
+    """
+    newest: dict[str, list[ObjectRecord]] = {}
+    records = (record for manifest in manifests for record in manifest.objects)
+    for record in sorted(records, key=lambda record: record.published_at):
+        if record.unchanged:
+            newest.setdefault(record.key, []).append(record)
+        else:
+            newest[record.key] = [record]
     return newest
 
 
@@ -215,7 +204,7 @@ async def _ask(
 ) -> tuple[SourceTotal, ...]:
     """Each studio's own totals, over ranges of days as long as possible."""
     wanted = [(studio, days) for studio in studios for days in _ranges(studio.id, found)]
-    totals = await asyncio.gather(*(_total(source, dataset, studio, days) for studio, days in wanted))
+    totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days in wanted))
     return tuple(
         SourceTotal(
             studio=studio.id,
@@ -236,32 +225,3 @@ def _ranges(studio: StudioId, found: _Found) -> list[Window]:
         else:
             ranges.append(window)
     return ranges
-
-
-async def _total(source: ReportSource, dataset: Dataset, studio: Studio, days: Window) -> int:
-    """What the API counts, asked for as a grand total: one row, or none; more where it insists on other columns."""
-    spec = dataset.spec
-    names = spec.measures or spec.row_key
-    columns = tuple(column for column in spec.columns if column.name in names)
-    plain = replace(dataset, columns=columns, pivot=Pivot.ALL, drop=frozenset(), hash=frozenset())
-    request = PageRequest(dataset=plain, studio=studio, window=days, format=Format.JSON)
-    page = await source.fetch(request)
-    if not spec.measures:
-        if page.total is None:
-            raise DataError(f"{studio.id} {days}: the API does not tell how many rows there are")
-        return page.total
-    if (page.total or 0) > request.limit:
-        # Pages need one order, so the columns that it insists on are asked for, and thereby sorted by.
-        insisted = {header.key for header in page.headers}
-        columns = tuple(column for column in spec.columns if column.key in insisted)
-        request = replace(request, dataset=replace(plain, columns=columns))
-        page = await source.fetch(request)
-    total = 0
-    while True:
-        decoded = decode_pages([page], request.dataset)
-        total += pc.sum(decoded.table.column(COUNT)).as_py() or 0
-        request = replace(request, offset=request.offset + request.limit)
-        is_last = decoded.page_rows[0] < request.limit if page.total is None else request.offset >= page.total
-        if is_last:
-            return total
-        page = await source.fetch(request)

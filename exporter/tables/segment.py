@@ -51,6 +51,7 @@ def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
                 s.fetch_id,
                 s.total,
                 s.rows,
+                s.measure,
                 s.sealed_at.isoformat(),
             ]
             for s in record.seals
@@ -100,9 +101,10 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                     fetch_id=fetch_id,
                     total=total,
                     rows=rows,
+                    measure=measure,
                     sealed_at=_moment(sealed_at),
                 )
-                for studio, start, end, fetch_id, total, rows, sealed_at in document["seals"]
+                for studio, start, end, fetch_id, total, rows, measure, sealed_at in document["seals"]
             ),
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:

@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 
 import duckdb
@@ -141,6 +142,25 @@ async def test_status_shows_the_newest_run_last(program):
     ended = await program("status", "--json", "--last", "2")
     assert [run["run_id"] for run in ended.document["runs"]] == runs
     assert runs[1] in (await program("status", "--last", "1")).stdout
+
+
+async def test_status_tells_what_moved_and_how_long_the_lookback_must_be(program):
+    assert (await program("status", "--changes")).stdout == "there is no run yet\n"
+    narrow = ("--studio", "harbour-yoga", "--start", "2025-11-01")
+    assert (await program("run", *narrow)).code == 0
+    holding = replace(program, environ={**program.environ, "EXPORTER__RUN__RECONCILE": "warn"})
+    again = await holding("run", *narrow, "--full", "--log-format", "text")
+    assert f"{DATASET}: 0 of 2 windows fetched again had changed; 2 partitions were left as they were\n" in again.stdout
+    assert f"{DATASET}: 1 of 1 totals agree with the API's own\n" in again.stdout
+    assert "not put again" in again.stderr
+    shown = await program("status", "--changes", "--dataset", DATASET)
+    assert shown.code == 0
+    assert "days since the window's end" in shown.stdout
+    says = "none of the 2 windows that were fetched again had changed; lookback_days is 35"
+    assert shown.stdout.endswith(f"{says}\n")
+    (found,) = (await program("status", "--changes", "--json")).document["changes"]
+    assert (found["dataset"], found["refetched"], found["changed"], found["says"]) == (DATASET, 2, 0, says)
+    assert [run["refetched"] for run in found["runs"]] == [0, 2]
 
 
 async def test_verify_with_source_finds_no_difference(exported):

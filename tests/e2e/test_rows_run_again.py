@@ -1,6 +1,5 @@
 """A later run asks for what may have changed, and swaps just that."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from exporter.app import Choice
 from exporter.core.manifest import TaskState
 from exporter.errors import PlanConflictError
-from exporter.sandbox.studios import Customer
+from tests.support.changed_source import change, in_span
 from tests.support.exports import END, START, bench, expected, groups, months, published, small_world, studio_id
 
 JANUARY, FEBRUARY, MARCH = months()
@@ -17,20 +16,6 @@ JANUARY, FEBRUARY, MARCH = months()
 def lookback_that_settles(end):
     """Days of lookback that make windows that ended by *end* settled, and those that ended a week later not."""
     return (datetime.now(UTC).date() - end).days - 3
-
-
-def in_span(studio, span):
-    start, end = span
-    return [i for i in studio.infractions if start <= i.starts_at.astimezone(studio.zone).date() < end]
-
-
-def change(studio, span):
-    """Let what happened in *span* look otherwise now: one gone, one new, one with another status."""
-    gone, model, other = in_span(studio, span)[:3]
-    studio.remove(gone.id)
-    newcomer = Customer(id=model.customer.id + 50_000, name="Newcomer Example", email="newcomer@example.test")
-    studio.add(replace(model, id=model.id + 10_000, customer=newcomer))
-    studio.replace(replace(other, status="voided" if other.status != "voided" else "open"))
 
 
 def of_spans(rows, *wanted):

@@ -65,8 +65,12 @@ def config_for(
     api: str = "",
     report: str = "",
     privacy: str = "",
+    run: str = 'reconcile = "off"',
 ) -> str:
-    """A whole exporter.toml for every studio of *world*; the tokens are in TOKEN_0, TOKEN_1, ..."""
+    """A whole exporter.toml for every studio of *world*; the tokens are in TOKEN_0, TOKEN_1, ...
+
+    Unless *run* says otherwise the API is not asked for its totals, so that requests can be counted.
+    """
     tokens = {token: f"TOKEN_{n}" for n, token in enumerate(world.tokens)}
     studios = "".join(
         f'[[studios]]\nid = "{studio_id(n)}"\ntoken = "env:{tokens[studio.token]}"\n'
@@ -78,7 +82,7 @@ def config_for(
         f'[api]\nbase_url = "{base_url}"\n{speed}{api}\n'
         f'[[reports]]\nname = "attendance_strikes.grouped"\n{report}\n'
         f'[windows]\nstart = "{start}"\nend = "{end}"\nevery = "{every}"\nlookback_days = {lookback_days}\n'
-        f'[privacy]\n{privacy}\n{studios}[sink]\nurl = "{sink}"\n'
+        f'[privacy]\n{privacy}\n[run]\n{run}\n{studios}[sink]\nurl = "{sink}"\n'
     )
 
 

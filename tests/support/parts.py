@@ -62,7 +62,7 @@ def part(
 def ledger(*tasks: Task, grain: str = "0123456789abcdef") -> Ledger:
     """A ledger that has *tasks*, each of one row."""
     entries = tuple(
-        Entry(studio=studio, window=window, rows=1, total=1, run_id=RUN_ID, began_at=EXPORTED_AT)
+        Entry(studio=studio, window=window, rows=1, total=1, measure=1, run_id=RUN_ID, began_at=EXPORTED_AT)
         for studio, window in sorted(tasks)
     )
     return Ledger(grain=GrainId(grain), entries=entries)

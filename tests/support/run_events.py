@@ -36,7 +36,13 @@ def make_plan_of(*tasks: Task, done: tuple[Done, ...] = ()) -> Plan:
 def make_done(task: Task, *, settled: bool = True) -> Done:
     """*task*, published before."""
     entry = Entry(
-        studio=task.studio.id, window=task.window, rows=1, total=1, run_id="20260101T000000Z-0", began_at=BEGAN_AT
+        studio=task.studio.id,
+        window=task.window,
+        rows=1,
+        total=1,
+        measure=1,
+        run_id="20260101T000000Z-0",
+        began_at=BEGAN_AT,
     )
     return Done(task=task, entry=entry, settled=settled)
 

@@ -86,6 +86,7 @@ class Published:
     dataset: Dataset = make_dataset()  # noqa: RUF009 - frozen
     rows: int = 1
     total: int = 1
+    measure: int = 1
     run_id: str = "earlier"
     began_at: datetime = LATER
 
@@ -99,6 +100,7 @@ def ledgers_of(*tasks: Published) -> Mapping[Partition, Ledger]:
             window=one.window,
             rows=one.rows,
             total=one.total,
+            measure=one.measure,
             run_id=one.run_id,
             began_at=one.began_at,
         )

@@ -1,6 +1,7 @@
 """The log of a run."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -13,8 +14,18 @@ from exporter.cli.bar import open_bar, sentence
 from exporter.cli.lines import Line, LineLog, as_json, as_text
 from exporter.cli.meter import Meter, Snapshot
 from exporter.core.manifest import RunState, Totals
+from exporter.core.reconcile import Reconciled
 from exporter.core.text import printable
-from exporter.jobs.events import Attempted, Ended, PageStaged, PartitionPublished, Planned, Refetched, TaskFetched
+from exporter.jobs.events import (
+    Attempted,
+    Ended,
+    HeldAgainst,
+    PageStaged,
+    PartitionPublished,
+    Planned,
+    Refetched,
+    TaskFetched,
+)
 from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -87,6 +98,41 @@ def test_a_task_is_told_with_its_place():
 def test_what_matters_has_a_level(event, level, name):
     (line,) = log_of(event)
     assert (line["level"], line["event"]) == (level, name)
+
+
+def held(source, *, refused=False):
+    record = Reconciled(
+        studio="harbour-yoga",
+        start="2025-01-01",
+        end="2025-02-01",
+        published=7,
+        source=source,
+        agrees=source == 7,
+        error=None if source else "still 503",
+    )
+    return HeldAgainst(dataset=TASK.dataset.name, record=record, refused=refused)
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "name"),
+    [
+        (held(7), "info", "reconciled"),
+        (held(8), "warning", "differs"),
+        (held(None), "warning", "differs"),
+        (held(8, refused=True), "error", "differs"),
+    ],
+)
+def test_a_studio_that_was_held_against_the_api_is_told_with_both_sums(event, level, name):
+    (line,) = log_of(event)
+    assert (line["level"], line["event"], line["refused"]) == (level, name, event.refused)
+    assert (line["studio"], line["published"], line["source"]) == ("harbour-yoga", 7, event.record.source)
+    assert line["message"] == str(event.record)
+
+
+def test_a_partition_that_was_not_put_again_is_told_as_such():
+    (line,) = log_of(PartitionPublished(object=replace(make_object(), unchanged=True), tasks=1))
+    assert (line["level"], line["event"]) == ("info", "unchanged")
+    assert line["message"].endswith("7 rows, as they were; not put again")
 
 
 def test_single_pages_and_good_answers_are_not_told():

@@ -1,7 +1,7 @@
 """Values as text and as JSON."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 
 import pytest
@@ -10,6 +10,8 @@ from exporter.cli.commands import extra_columns, location
 from exporter.cli.grid import Grid, aligned
 from exporter.cli.meter import Meter
 from exporter.cli.render import (
+    changes_age_grid,
+    changes_run_grid,
     checks_text,
     duration,
     history_grid,
@@ -22,7 +24,9 @@ from exporter.cli.render import (
     verified_text,
 )
 from exporter.cli.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
-from exporter.core.manifest import RunState, TaskState, Totals
+from exporter.core.manifest import Change, RunState, TaskState, Totals
+from exporter.core.moved import what_moved
+from exporter.core.reconcile import Reconciled
 from exporter.core.report import ColumnType
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -33,6 +37,7 @@ from tests.support.run_events import (
     RUN_ID,
     make_done,
     make_manifest,
+    make_object,
     make_plan_of,
     make_record,
     make_tasks,
@@ -180,6 +185,52 @@ def test_the_summary_of_a_run_without_tasks_says_that_all_is_settled():
 def test_the_summary_tells_of_columns_that_nobody_asked_for():
     text = run_text(summarise_run([make_manifest(make_record(), extra_columns=("colour", "size"))]), meter(), 1)
     assert "attendance_strikes_grouped: columns that came without being asked for: colour, size\n" in text
+
+
+def test_the_summary_tells_what_had_changed_and_what_was_left_as_it_was():
+    records = [make_record(changed=change) for change in (None, Change(), Change(rows_gone=1))]
+    objects = (make_object(), replace(make_object(), unchanged=True))
+    run = summarise_run([make_manifest(*records, objects=objects)])
+    assert (run.datasets[0].refetched, run.datasets[0].changed, run.datasets[0].unchanged_objects) == (2, 1, 1)
+    assert (
+        f"{DATASET.name}: 1 of 2 windows fetched again had changed; 1 partitions were left as they were\n"
+    ) in run_text(run, meter(), 1)
+
+
+def make_reconciled(studio, source):
+    return Reconciled(
+        studio=studio, start="2025-01-01", end="2025-02-01", published=7, source=source, agrees=source == 7
+    )
+
+
+def test_the_summary_tells_which_totals_the_api_does_not_agree_with_and_counts_their_requests_apart():
+    totals = Totals(tasks=1, requests=1, reconcile_requests=2)
+    records = (make_reconciled("harbour-yoga", 7), make_reconciled("juniper-pilates", 9))
+    run = summarise_run([make_manifest(make_record(), reconciled=records, totals=totals)])
+    text = run_text(run, meter(), 1)
+    assert "1 requests; 1 is the least possible\n2 more for the API's own totals\n" in text
+    assert f"{DATASET.name}: 1 of 2 totals agree with the API's own\n" in text
+    assert "warning: juniper-pilates 2025-01-01..2025-02-01: the API counts 9, the rows add up to 7\n" in text
+    assert "if the next run says the same, fetch everything with --full\n" in text
+    assert json.loads(to_json(run))["datasets"][0]["reconciled"][1]["agrees"] is False
+
+
+def test_the_summary_of_a_run_that_agrees_gives_no_advice():
+    run = summarise_run([make_manifest(make_record(), reconciled=(make_reconciled("harbour-yoga", 7),))])
+    text = run_text(run, meter(), 1)
+    assert f"{DATASET.name}: 1 of 1 totals agree with the API's own\n" in text
+    assert "--full" not in text
+
+
+def test_what_moved_is_shown_by_run_and_by_age():
+    change = Change(rows_added=1, rows_gone=2, rows_recounted=3, measure_change=-4)
+    manifests = [make_manifest(make_record(changed=change), run_id=f"run-{n}") for n in range(3)]
+    (found,) = what_moved(manifests, 35)
+    grid = changes_run_grid(found, 2)
+    assert grid.rows == tuple((f"run-{n}", "2026-03-01 12:00:00", 1, 1, 1, 2, 3, -4) for n in (1, 2))
+    assert [row[0] for row in changes_age_grid(found).rows] == ["0-7", "8-14", "15-35", "36-90", "91 or more"]
+    assert changes_age_grid(found).rows[-1][1:] == (3, 3, 3, 6, 9, -12)
+    assert json.loads(to_json({"changes": (found,)}))["changes"][0]["oldest_change_days"] == 393
 
 
 def test_every_difference_has_a_line():

@@ -30,6 +30,7 @@ entries = st.builds(
     window=near_windows,
     rows=st.integers(0, 10**9),
     total=st.integers(0, 10**9),
+    measure=st.integers(0, 10**9),
     run_id=st.sampled_from(["first", "second", "third"]),
     began_at=moments(),
 )
@@ -45,7 +46,7 @@ def covered(entry, by):
 
 
 def make_entry(studio="cove", window=days("2025-01-01", "2025-02-01"), run_id="first"):  # noqa: B008 - frozen
-    return Entry(studio=StudioId(studio), window=window, rows=1, total=1, run_id=run_id, began_at=LATER)
+    return Entry(studio=StudioId(studio), window=window, rows=1, total=1, measure=1, run_id=run_id, began_at=LATER)
 
 
 @given(several)
@@ -121,7 +122,7 @@ WHOLE = {
     "v": 1,
     "grain": GRAIN,
     "runs": [["first", "2025-03-01T00:00:00+00:00"]],
-    "tasks": [["cove"], [739252], [739253], [1], [1], [0]],
+    "tasks": [["cove"], [739252], [739253], [1], [1], [5], [0]],
 }
 
 
@@ -137,8 +138,8 @@ def test_a_written_ledger_of_this_version_is_read():
         {key: value for key, value in WHOLE.items() if key != "runs"},
         WHOLE | {"runs": []},
         WHOLE | {"runs": [["first", 5]]},
-        WHOLE | {"tasks": [["cove"], [739252], [739253], [1], [1], []]},
-        WHOLE | {"tasks": [["cove"], [739253], [739252], [1], [1], [0]]},
+        WHOLE | {"tasks": [["cove"], [739252], [739253], [1], [1], [5], []]},
+        WHOLE | {"tasks": [["cove"], [739253], [739252], [1], [1], [5], [0]]},
         WHOLE | {"tasks": [["cove"]]},
         [],
         None,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.core.manifest import (
     MANIFEST_VERSION,
+    Change,
     Manifest,
     ObjectRecord,
     RunState,
@@ -20,6 +21,7 @@ from exporter.core.manifest import (
     parse_moment,
     sum_totals,
 )
+from exporter.core.reconcile import Reconciled
 from tests.support.tasks import moments, windows
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -29,6 +31,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
+changes = st.builds(Change, rows_added=counts, rows_gone=counts, rows_recounted=counts, measure_change=st.integers())
 task_records = st.builds(
     lambda window, **values: TaskRecord(window_start=str(window.start), window_end=str(window.end), **values),
     window=windows(),
@@ -40,6 +43,7 @@ task_records = st.builds(
     retries=counts,
     resumed=st.booleans(),
     error=st.none() | texts,
+    changed=st.none() | changes,
 )
 object_records = st.builds(
     ObjectRecord,
@@ -49,6 +53,17 @@ object_records = st.builds(
     sha256=texts,
     columns=st.lists(texts, max_size=3).map(tuple),
     published_at=moments(),
+    unchanged=st.booleans(),
+)
+reconciled = st.builds(
+    Reconciled,
+    studio=texts,
+    start=texts,
+    end=texts,
+    published=counts,
+    source=st.none() | counts,
+    agrees=st.booleans(),
+    error=st.none() | texts,
 )
 totals = st.builds(
     lambda seconds, numbers: Totals(**numbers, seconds=seconds),
@@ -69,6 +84,7 @@ manifests = st.builds(
     tasks=st.lists(task_records, max_size=3).map(tuple),
     objects=st.lists(object_records, max_size=3).map(tuple),
     extra_columns=st.lists(texts, max_size=2).map(tuple),
+    reconciled=st.lists(reconciled, max_size=2).map(tuple),
     totals=totals,
 )
 
@@ -127,6 +143,8 @@ def test_a_manifest_of_a_newer_version_is_refused_with_the_way_out():
         changed(started_at="yesterday"),
         changed(tasks=[{"studio": "cove"}]),
         changed(tasks=None),
+        changed(reconciled=None),
+        changed(reconciled=[{}]),
         changed(objects=[{}]),
         changed(totals={"happiness": 1}),
         changed(unknown=1),

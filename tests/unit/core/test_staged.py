@@ -28,7 +28,7 @@ def page(fetch_id, offset, *, minute=0):
 
 
 def seal(fetch_id):
-    return Seal(studio=COVE, window=JANUARY, fetch_id=fetch_id, total=200, rows=200, sealed_at=LATER)
+    return Seal(studio=COVE, window=JANUARY, fetch_id=fetch_id, total=200, rows=200, measure=300, sealed_at=LATER)
 
 
 def segment(*pages, seals=(), dataset="strikes", run=1):

@@ -1,5 +1,4 @@
 import asyncio
-from types import SimpleNamespace
 
 from exporter.core.plan import Plan
 from exporter.errors import MissingColumnError
@@ -39,7 +38,7 @@ def test_a_studio_in_trouble_that_is_then_stopped_ends_its_credential():
             fetcher=NoSuchColumn(),
             account=account,
             tally=tally,
-            release=SimpleNamespace(decided=decided.append),
+            on_decided=decided.append,
             halts=Halts([studio]),
             most_open=4,
             observer=lambda _event: None,

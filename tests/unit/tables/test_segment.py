@@ -35,6 +35,7 @@ seals = st.builds(
     fetch_id=names,
     total=counts,
     rows=counts,
+    measure=counts,
     sealed_at=moments(),
 )
 records = st.builds(

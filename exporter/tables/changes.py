@@ -1,0 +1,110 @@
+"""What changed between the published rows of some tasks and their new ones.
+
+Rules kept here: which run fetched a row, and when, is no change; a row is known by its key, and rows that share one
+(where a column of the key was dropped) are paired off, so that every row is counted once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.core.manifest import Change
+from exporter.core.report import Dataset
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.tables.measure import is_counted
+from exporter.tables.schema import (
+    COUNT,
+    LEADING,
+    PERIOD_KEY,
+    PERIOD_LABEL,
+    STUDIO_ID,
+    TRAILING,
+    WINDOW_END,
+    WINDOW_START,
+)
+
+_TASK = [field.name for field in LEADING]
+#: -1 for a published row and 1 for a new one; the column's name is none that a report can have.
+_SIGN = "-sign"
+
+
+def changes(
+    old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset
+) -> Mapping[tuple[StudioId, Window], Change]:
+    """What is otherwise in *new*, for each of *tasks*.
+
+    Args:
+        old: a partition as published.
+        new: what is to take its place; its columns are of the same types.
+        tasks: to compare; rows of all others are left out, in both.
+        dataset: whose columns these are.
+
+    Returns:
+        A change for each task, of zeros where nothing changed.
+    """
+    found = dict.fromkeys(tasks, Change())
+    trailing = [field.name for field in TRAILING]
+    both = pa.concat_tables(
+        [_of(tasks, old, trailing, sign=-1), _of(tasks, new, trailing, sign=1)], promote_options="default"
+    )
+    names = [name for name in both.column_names if name != _SIGN]
+    # Rows that are alike on both sides cancel each other out.
+    rows = both.group_by(names).aggregate([(_SIGN, "sum")])
+    net = rows[f"{_SIGN}_sum"]
+    counts = rows[COUNT] if is_counted(rows, dataset) else pa.scalar(1, pa.int64())
+    key = _key_names(names, dataset)
+    by_key = _summed(
+        rows.select(key),
+        plus=pc.max_element_wise(net, 0),
+        minus=pc.max_element_wise(pc.negate(net), 0),
+        measure=pc.multiply(net, counts),
+    )
+    by_task = _summed(
+        by_key.select(_TASK),
+        plus=by_key["plus"],
+        minus=by_key["minus"],
+        recounted=pc.min_element_wise(by_key["plus"], by_key["minus"]),
+        measure=by_key["measure"],
+    )
+    for row in by_task.to_pylist():
+        task = (StudioId(row[STUDIO_ID]), Window(row[WINDOW_START], row[WINDOW_END]))
+        found[task] = Change(
+            rows_added=row["plus"] - row["recounted"],
+            rows_gone=row["minus"] - row["recounted"],
+            rows_recounted=row["recounted"],
+            measure_change=row["measure"],
+        )
+    return found
+
+
+def _summed(keys: pa.Table, **values: pa.ChunkedArray) -> pa.Table:
+    """The sum of each of *values* over the rows that share their *keys*."""
+    positions = [f"{number}" for number in range(keys.num_columns)]
+    table = keys.rename_columns(positions)
+    for name, column in values.items():
+        table = table.append_column(name, column)
+    sums = table.group_by(positions).aggregate([(name, "sum") for name in values])
+    columns = [sums[name] for name in positions] + [sums[f"{name}_sum"] for name in values]
+    return pa.table(columns, names=[*keys.column_names, *values])
+
+
+def _of(tasks: Sequence[tuple[StudioId, Window]], table: pa.Table, trailing: Sequence[str], *, sign: int) -> pa.Table:
+    """The rows of *tasks*, without what says who fetched them, each with *sign*."""
+    wanted = pa.table(
+        [[studio for studio, _ in tasks], [w.start for _, w in tasks], [w.end for _, w in tasks]],
+        schema=pa.schema([table.schema.field(name) for name in _TASK]),
+    )
+    rows = table.drop_columns([name for name in trailing if name in table.column_names])
+    rows = rows.join(wanted, keys=_TASK, join_type="left semi")
+    return rows.append_column(_SIGN, pa.repeat(pa.scalar(sign, pa.int64()), rows.num_rows))
+
+
+def _key_names(names: Sequence[str], dataset: Dataset) -> list[str]:
+    """What a row is known by: its task, and the row key, or all that it is grouped by."""
+    spec = dataset.spec
+    own = [name for name in spec.row_key if name in names]
+    grouped = [n for n in names if n not in spec.measures and n not in (*_TASK, PERIOD_KEY, PERIOD_LABEL)]
+    period = [name for name in (PERIOD_KEY,) if name in names]
+    return [*_TASK, *(own or grouped), *period]

@@ -1,0 +1,41 @@
+"""What the rows of a report add up to."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.core.report import Dataset
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START
+
+
+def is_counted(table: pa.Table, dataset: Dataset) -> bool:
+    """Whether the rows have counts that add up; where they have none, each row counts as one."""
+    return COUNT in dataset.spec.measures and COUNT in table.column_names
+
+
+def measure_of(table: pa.Table, dataset: Dataset) -> int:
+    """The sum of the counts, or the number of rows."""
+    if not is_counted(table, dataset):
+        return int(table.num_rows)
+    return pc.sum(table.column(COUNT)).as_py() or 0
+
+
+def sums_by_task(
+    table: pa.Table, dataset: Dataset
+) -> tuple[Mapping[tuple[StudioId, Window], int], Mapping[tuple[StudioId, Window], int]]:
+    """Rows, and what they add up to, by studio and window."""
+    counted = is_counted(table, dataset)
+    aggregations: list[tuple[object, str]] = [([], "count_all")]
+    if counted:
+        aggregations.append((COUNT, "sum"))
+    groups = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END]).aggregate(aggregations).to_pylist()
+    rows: dict[tuple[StudioId, Window], int] = {}
+    measure: dict[tuple[StudioId, Window], int] = {}
+    for group in groups:
+        span = (StudioId(group[STUDIO_ID]), Window(group[WINDOW_START], group[WINDOW_END]))
+        rows[span] = group["count_all"]
+        measure[span] = group[f"{COUNT}_sum"] if counted else group["count_all"]
+    return rows, measure
