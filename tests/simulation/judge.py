@@ -7,14 +7,16 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.parquet as pq
 
+from exporter.core.confirmed import Confirmations, parse_confirmations
 from exporter.core.ledger import Entry, Ledger, parse_ledger
-from exporter.core.manifest import Manifest, TaskState, parse_manifest
+from exporter.core.manifest import Manifest, TaskRecord, TaskState, parse_manifest
 from exporter.core.partition import STAGING, parse_partition
+from exporter.core.report import GrainId
 from exporter.core.staged import SegmentRecord
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -50,6 +52,8 @@ class Judge:
 
     def __init__(self, scenario: Scenario, now: Callable[[], datetime]) -> None:
         self.entries: dict[TaskKey, Entry] = {}
+        self._printed: dict[TaskKey, Entry] = {}
+        self._confirmed = Confirmations()
         self.broken: BrokenPromiseError | None = None
         self.now = now
         self._scenario = scenario
@@ -82,6 +86,9 @@ class Judge:
         try:
             if parse_partition(key):
                 self._part(key, new)
+            elif key.endswith("/confirmed.json") and new is not None:
+                self._confirmed = parse_confirmations(new)
+                self._look_again()
             elif "/_manifests/" in key and new is not None:
                 self._manifest(parse_manifest(new))
             elif key.startswith(f"{STAGING}/"):
@@ -100,14 +107,20 @@ class Judge:
         for task, entry in there.items():
             self._task(task, entry, rows.get(task, []))
         month = key.partition("month=")[2][: len("2025-01")]
-        for task, before in self.entries.items():
+        for task, before in self._printed.items():
             if f"{task[1].start:%Y-%m}" == month:
                 now = there.get(task)
                 if now is None:
                     raise BrokenPromiseError(f"{_name(task)} was published and is lost")
                 if now.began_at < before.began_at:
                     raise BrokenPromiseError(f"{_name(task)}: an older fetch replaced a newer one")
-        self.entries |= there
+        self._printed |= there
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """What the parts' ledgers say, with what was found unchanged since."""
+        printed = Ledger(grain=GrainId(""), entries=tuple(self._printed.values()))
+        self.entries = {(entry.studio, entry.window): entry for entry in self._confirmed.apply(printed).entries}
 
     def _read(self, key: str, data: bytes) -> tuple[Ledger, Mapping[TaskKey, list[dict[str, object]]]]:
         """The ledger, and rows by task, as any reader of Parquet sees them."""
@@ -148,7 +161,7 @@ class Judge:
             if entry.run_id == manifest.run_id:
                 if entry.rows != record.rows:
                     raise BrokenPromiseError(f"{_name(task)}: {entry.rows} rows, reported as {record.rows}")
-            elif not record.resumed and entry.began_at <= manifest.started_at:
+            elif not record.resumed and not _unchanged(record) and entry.began_at <= manifest.started_at:
                 raise BrokenPromiseError(f"{_name(task)}: reported as {record.state}, but what is there is older")
 
     def _staging(self, key: str, old: bytes | None, new: bytes | None) -> None:
@@ -239,3 +252,8 @@ def _name(task: TaskKey) -> str:
 def from_epoch(seconds: float, begins_at: datetime) -> datetime:
     """The time of day of a virtual moment."""
     return begins_at.astimezone(UTC) + timedelta(seconds=seconds)
+
+
+def _unchanged(record: TaskRecord) -> bool:
+    """Whether the run found just the rows that were published before, and left them there."""
+    return record.changed is not None and not any(asdict(record.changed).values())

@@ -39,14 +39,16 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "a task is published before all its pages are in",
         "tables/assembly.py",
-        "return self.total is not None and not self.missing",
-        "return self.total is not None",
+        "        if self.total is None or len(self._tables) * self.limit < self.total:\n"
+        "            return False\n"
+        "        return not self.missing\n",
+        "        return self.total is not None\n",
     ),
     Defect(
         "a part is replaced without its ETag",
         "jobs/publish.py",
-        "if await put_if(self.store, swap.partition.key, data, condition):",
-        "if await put_if(self.store, swap.partition.key, data, None):",
+        "if await put_if(self.store, swap.partition.key, merged.data, condition):",
+        "if await put_if(self.store, swap.partition.key, merged.data, None):",
     ),
     Defect(
         "a put whose answer was lost is taken for done",
@@ -87,9 +89,9 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "staged rows are deleted before they are published",
         "jobs/release.py",
-        "            record = await self._publisher.publish(swap)\n",
+        "            publication = await self._publisher.publish(swap)\n",
         "            await self._staging.release(dataset.name, [fetch.fetch_id for fetch in fetches])\n"
-        "            record = await self._publisher.publish(swap)\n",
+        "            publication = await self._publisher.publish(swap)\n",
     ),
     Defect(
         "the pace forgets requests in flight",
