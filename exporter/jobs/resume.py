@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
-from exporter.core.partition import STAGING, owner_key, parse_partition
+from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
 from exporter.core.plan import Scope, Task, TaskId, is_settled
 from exporter.core.report import Dataset
 from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
@@ -133,13 +133,11 @@ async def take_over(
         is_running: whether a run's process still lives; None where that cannot be told from here.
     """
     grains = {dataset.name: dataset.grain.id for dataset in scope.datasets}
-    by_run: dict[str, list[str]] = {}
-    for info in await store.list(f"{STAGING}/"):
-        run_id = info.key.split("/")[1]
-        if run_id != me.run_id:
-            by_run.setdefault(run_id, []).append(info.key)
-    owners = [owner for run_id in by_run if (owner := await _claim(store, run_id, scope, me, is_running))]
+    runs = sorted({info.key.split("/")[1] for info in await store.list(f"{STAGING}/")} - {me.run_id})
+    owners = [owner for run_id in runs if (owner := await _claim(store, run_id, scope, me, is_running))]
     mine = [owner.run_id for owner in owners]
+    # Listed when they are ours: until it died, a run may have gone on writing.
+    by_run = {run_id: [info.key for info in await store.list(staging_prefix(run_id))] for run_id in mine}
     segments: dict[str, SegmentRecord] = {}
     limit = asyncio.Semaphore(READS_AT_ONCE)
 
