@@ -15,7 +15,7 @@ from exporter.cli.output import is_terminal
 from exporter.cli.summary import worst
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
-from exporter.jobs.events import Ended, Event, PartitionPublished, Planned, Refetched, TaskFetched
+from exporter.jobs.events import Ended, Event, PartitionPublished, Planned, Refetched, TaskFetched, Waiting
 
 #: The least time between two lines about requests that went wrong.
 TROUBLE_EVERY_S = 10.0
@@ -133,6 +133,13 @@ def describe(event: Event) -> Line | None:
                     "resumed_tasks": event.resumed_tasks,
                     "least_requests": event.least_requests,
                 },
+            )
+        case Waiting(where=where, holder=holder):
+            return Line(
+                level="warning",
+                event="waiting",
+                message=f"{where}: run {holder} uses it; waiting until it has ended",
+                fields={"holder": holder},
             )
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(

@@ -182,6 +182,16 @@ class StudioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timezone: str = "UTC"
 
 
+class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a run behaves towards others.
+
+    Attributes:
+        when_busy: what to do about a credential that another run uses.
+    """
+
+    when_busy: Literal["wait", "skip"] = "wait"
+
+
 class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the datasets lie; `endpoint_url` and `kms_key_id` are empty where they are not used."""
 
@@ -200,3 +210,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     privacy: Privacy = Privacy()
     studios: Annotated[tuple[StudioSection, ...], Meta(min_length=1, description="one or more [[studios]] tables")]
     sink: Sink = Sink()
+    run: Run = Run()

@@ -50,6 +50,9 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #hash = []                        # columns written as keyed hashes
 #hash_key = ""                    # the key's reference, e.g. "env:EXPORTER_HASH_KEY"
 
+[run]
+#when_busy = "wait"               # where another run uses a token: wait until it has ended, or skip (report "busy")
+
 [api]
 #base_url = "https://goteamup.com/api/v2"
 #auth_scheme = "Bearer"           # Bearer, Token or JWT: the word before the token

@@ -13,7 +13,16 @@ from exporter.cli.bar import open_bar, sentence
 from exporter.cli.lines import Line, LineLog, as_json, as_text, printable
 from exporter.cli.meter import Meter, Snapshot
 from exporter.core.manifest import RunState, Totals
-from exporter.jobs.events import Attempted, Ended, PageStaged, PartitionPublished, Planned, Refetched, TaskFetched
+from exporter.jobs.events import (
+    Attempted,
+    Ended,
+    PageStaged,
+    PartitionPublished,
+    Planned,
+    Refetched,
+    TaskFetched,
+    Waiting,
+)
 from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -77,6 +86,7 @@ def test_a_task_is_told_with_its_place():
     [
         (TaskFetched(task=TASK, rows=0, error="harbour-yoga 2025-01: still 503"), "error", "failed"),
         (Refetched(task=TASK, reason="harbour-yoga 2025-01: the total changed"), "warning", "refetched"),
+        (Waiting(where="credential of harbour-yoga", holder="run-1"), "warning", "waiting"),
         (PartitionPublished(object=make_object(), tasks=1), "info", "published"),
         (Ended(manifests=(make_manifest(),)), "info", "ended"),
         (Ended(manifests=(make_manifest(state=RunState.FAILED),)), "error", "ended"),

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.config.load import parse_settings
 from exporter.config.secrets import resolve_all
-from exporter.config.settings import Api, Privacy, Report, Section, Settings, Sink, StudioSection, Windows
+from exporter.config.settings import Api, Privacy, Report, Run, Section, Settings, Sink, StudioSection, Windows
 from exporter.config.starter import STARTER
 from exporter.config.values import references
 
@@ -25,7 +25,7 @@ def test_what_the_starter_calls_a_default_is_one():
     assert parse_settings(WITH_DEFAULTS, {}) == parse_settings(STARTER, {})
 
 
-@pytest.mark.parametrize("section", [Api, Report, Windows, Privacy, StudioSection, Sink, Settings])
+@pytest.mark.parametrize("section", [Api, Report, Windows, Privacy, StudioSection, Sink, Run, Settings])
 def test_the_starter_mentions_every_key(section: type[Section]):
     headers = re.findall(r"^\[+(\w+)\]+", STARTER, flags=re.MULTILINE)
     keys = re.findall(r"^(?:# ?)?(\w+) = ", STARTER, flags=re.MULTILINE)
