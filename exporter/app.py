@@ -26,6 +26,7 @@ from exporter.config import values
 from exporter.config.secrets import Secret, resolve_all
 from exporter.config.settings import Settings
 from exporter.core.answer import PageRequest
+from exporter.core.lease import Process
 from exporter.core.manifest import Manifest
 from exporter.core.pace import Pace
 from exporter.core.plan import Plan, Scope, make_plan
@@ -33,11 +34,12 @@ from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey, Studio
 from exporter.core.window import Window
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, verify
+from exporter.jobs import doctor, export, leases, verify
 from exporter.jobs.account import Tally
-from exporter.jobs.events import Attempted, Observer
+from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.resume import Leftovers, Owner, continued
+from exporter.jobs.tenure import Surroundings
 from exporter.process import is_running, this_host, this_process
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
@@ -74,6 +76,22 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S%fZ}-{entropy.token_hex(4)}"
 
 
+def _owner(now: datetime, *, full: bool = False) -> Owner:
+    """This process, as a new run."""
+    return Owner(
+        run_id=new_run_id(now),
+        began_at=now,
+        seen_at=now,
+        full=full,
+        host=this_host(),
+        process=this_process(),
+    )
+
+
+def _look_away(event: Event) -> None:
+    pass
+
+
 @dataclass(slots=True, kw_only=True)
 class App:
     """The live objects of one configuration.
@@ -93,7 +111,7 @@ class App:
     datasets: tuple[Dataset, ...]
     studios: tuple[Studio, ...]
     clock: Callable[[], datetime] = utc_now
-    is_running: Callable[[Owner], bool | None] = is_running
+    is_running: Callable[[Process], bool | None] = is_running
 
     def scope(self, choice: Choice, now: datetime) -> Scope:
         """What a run of *choice* is about.
@@ -125,14 +143,7 @@ class App:
         """Export what *choice* lacks."""
         now = self.clock()
         scope = self.scope(choice, now)
-        me = Owner(
-            run_id=new_run_id(now),
-            began_at=now,
-            seen_at=now,
-            full=choice.full,
-            host=this_host(),
-            process=this_process(),
-        )
+        me = _owner(now, full=choice.full)
         tally = Tally()
 
         def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
@@ -149,7 +160,7 @@ class App:
                 )
             observer(Attempted(where=str(request), attempt=attempt, outcome=outcome.value))
 
-        async with self._source(on_attempt) as (source, gate):
+        async with self._source(on_attempt, self._leases(me, observer)) as (source, gate):
             doors = export.Doors(
                 source=source,
                 gate=gate,
@@ -179,16 +190,23 @@ class App:
         found = [m for d in datasets for m in await read_manifests(self.store, d.name, last=last)]
         return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
 
-    async def verify(self, choice: Choice, *, source: bool) -> tuple[verify.Verified, ...]:
+    async def verify(
+        self, choice: Choice, *, source: bool, observer: Observer = _look_away
+    ) -> tuple[verify.Verified, ...]:
         """Hold what is published against the manifests and, with *source*, against the API."""
-        scope = self.scope(choice, self.clock())
+        now = self.clock()
+        scope = self.scope(choice, now)
         async with AsyncExitStack() as stack:
-            asked = (await stack.enter_async_context(self._source(_tell_nobody)))[0] if source else None
+            asked = None
+            if source:
+                permits = self._leases(_owner(now), observer)
+                asked, _ = await stack.enter_async_context(self._source(_tell_nobody, permits))
             return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
 
     async def doctor(self) -> tuple[doctor.Check, ...]:
         """Try sink, clock and credentials."""
-        async with self._source(_tell_nobody, max_attempts=1) as (source, _):
+        # Without a lease: its few requests must tell of the credentials also while a run is on, or the sink refuses.
+        async with self._source(_tell_nobody, None, max_attempts=1) as (source, _):
             return await doctor.examine(
                 self.store, source, self.datasets, self.studios, now=self.clock, probe_id=entropy.token_hex(4)
             )
@@ -197,9 +215,44 @@ class App:
         reference = self.settings.privacy.hash_key
         return self.secrets[reference].reveal().encode() if reference else b""
 
+    def _tokens(self) -> Mapping[CredentialKey, Callable[[], str]]:
+        return {key: secret.reveal for key, secret in values.credentials(self.settings, self.secrets).items()}
+
+    def _make_pace(self, _: CredentialKey) -> Pace:
+        api = self.settings.api
+        return Pace(api.requests_per_minute, spread=api.spread, random=random.random)
+
+    def _leases(self, me: Owner, observer: Observer) -> leases.Leases:
+        tokens = self._tokens()
+
+        def name_of(credential: CredentialKey, salt: bytes) -> str:
+            return hmac.new(salt, tokens[credential]().encode(), hashlib.sha256).hexdigest()[:32]
+
+        def where(credential: CredentialKey) -> str:
+            first, *more = [studio.id for studio in self.studios if studio.credential == credential]
+            return f"credential of {first}" + (f" and {len(more)} more" if more else "")
+
+        around = Surroundings(
+            me=me,
+            limit=self.settings.api.requests_per_minute,
+            store=self.store,
+            clock=self.clock,
+            monotonic=asyncio.get_running_loop().time,
+            sleep=asyncio.sleep,
+            is_running=self.is_running,
+        )
+        doors = leases.Doors(
+            observer=observer, name_of=name_of, where=where, make_pace=self._make_pace, random=random.random
+        )
+        return leases.Leases(around, doors, leases.WhenBusy(self.settings.run.when_busy))
+
     @asynccontextmanager
     async def _source(
-        self, on_attempt: Callable[[PageRequest, int, Outcome, int], None], *, max_attempts: int | None = None
+        self,
+        on_attempt: Callable[[PageRequest, int, Outcome, int], None],
+        permits: leases.Leases | None,
+        *,
+        max_attempts: int | None = None,
     ) -> AsyncIterator[tuple[ReportSource, Gate]]:
         api = self.settings.api
         options = ApiOptions(
@@ -213,14 +266,19 @@ class App:
             studio_headers=api.studio_headers,
         )
 
-        def make_pace(_: CredentialKey) -> Pace:
-            return Pace(api.requests_per_minute, spread=api.spread, random=random.random)
-
-        loop = asyncio.get_running_loop()
-        gate = Gate(make_pace=make_pace, max_connections=api.max_connections, clock=loop.time)
-        tokens = {key: secret.reveal for key, secret in values.credentials(self.settings, self.secrets).items()}
-        async with open_session(options, api.max_connections) as session:
-            yield ReportClient(session, options, tokens, gate, now=self.clock, on_attempt=on_attempt), gate
+        gate = Gate(
+            make_pace=permits.pace if permits else self._make_pace,
+            max_connections=api.max_connections,
+            clock=asyncio.get_running_loop().time,
+            permits=permits,
+        )
+        try:
+            async with open_session(options, api.max_connections) as session:
+                client = ReportClient(session, options, self._tokens(), gate, now=self.clock, on_attempt=on_attempt)
+                yield client, gate
+        finally:
+            if permits:
+                await permits.close()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-from exporter.jobs.resume import Owner
+from exporter.core.lease import Process
 
 _PROC = Path("/proc")
 
@@ -26,8 +26,8 @@ def this_process() -> str:
     return f"{os.getpid()} {_started(os.getpid())}"
 
 
-def is_running(owner: Owner) -> bool | None:
-    """Whether the process of *owner* lives; None where it is on another machine."""
+def is_running(owner: Process) -> bool | None:
+    """Whether the process that *owner* names lives; None where it is on another machine."""
     if owner.host != this_host():
         return None
     number, _, started = owner.process.partition(" ")

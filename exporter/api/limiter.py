@@ -2,7 +2,8 @@
 
 A credential has a lane with a pace of its own (`core.pace`); the lanes take turns, so that none holds up another: a
 lane gets its share of the connections, however slow its answers are. Within a lane, pages of open windows go before
-new windows, so that few windows are open at a time. Refused credentials close their lane at once.
+new windows, so that few windows are open at a time. Refused credentials close their lane at once. Whether a credential
+may be used at all, beside other runs, is asked of the permits.
 """
 
 import asyncio
@@ -11,12 +12,52 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from exporter.core.pace import Outcome, Pace, Ticket
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError
 
 _Waiter = asyncio.Future[Ticket]
+
+
+class Permits(Protocol):
+    """Who knows what other runs do with the same credentials."""
+
+    async def held(self, credential: CredentialKey) -> None:
+        """Wait until the credential is ours.
+
+        Raises:
+            CredentialError: it will not be.
+        """
+        ...
+
+    def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:
+        """Whether a request may be sent now; where not, *again* is called when it is worth asking again.
+
+        Raises:
+            CredentialError: the credential is not ours any more.
+        """
+        ...
+
+    async def leave(self, credential: CredentialKey) -> None:
+        """Nothing of it is in flight or waits: others may have it."""
+        ...
+
+
+class Free:
+    """Permits for whoever is alone, or sends so little that it does not count."""
+
+    async def held(self, credential: CredentialKey) -> None:
+        """It is ours."""
+
+    def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:  # noqa: ARG002 - never needed
+        """It may be sent."""
+        return True
+
+    async def leave(self, credential: CredentialKey) -> None:
+        """Nobody else wants it."""
 
 
 @dataclass(slots=True)
@@ -46,7 +87,12 @@ class Gate:
     """Lets requests through, each credential at its pace, all within the connections there are."""
 
     def __init__(
-        self, *, make_pace: Callable[[CredentialKey], Pace], max_connections: int, clock: Callable[[], float]
+        self,
+        *,
+        make_pace: Callable[[CredentialKey], Pace],
+        max_connections: int,
+        clock: Callable[[], float],
+        permits: Permits | None = None,
     ) -> None:
         """All lanes closed until asked for.
 
@@ -54,7 +100,9 @@ class Gate:
             make_pace: the pace of a credential seen for the first time.
             max_connections: requests in flight at most, over all lanes.
             clock: monotonic seconds; the running loop's own time, since its timers wake the lanes.
+            permits: knows of other runs; None where nobody else is asked.
         """
+        self._permits = permits or Free()
         self._make_pace = make_pace
         self._max = max_connections
         self._clock = clock
@@ -118,6 +166,10 @@ class Gate:
         if not held:
             self._pump()
 
+    async def leave(self, credential: CredentialKey) -> None:
+        """Nothing more of this credential will be sent: other runs may use it."""
+        await self._permits.leave(credential)
+
     def refused(self, credential: CredentialKey) -> CredentialError | None:
         """Why the lane was closed, if it was."""
         return self._lane(credential).refused
@@ -133,6 +185,8 @@ class Gate:
         return lane
 
     async def _wait(self, credential: CredentialKey, lane: _Lane, queue: deque[_Waiter]) -> Ticket:
+        if not lane.refused:
+            await self._permits.held(credential)
         if lane.refused:
             raise _again(lane.refused)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
@@ -164,6 +218,13 @@ class Gate:
                 if delay < math.inf and lane.timer is None:
                     lane.timer = asyncio.get_running_loop().call_later(delay, self._wake, credential, lane)
                 continue
+            try:
+                if not self._permits.take(credential, partial(self._look_again, credential, lane)):
+                    continue
+            except CredentialError as error:
+                self._refuse(lane, error)
+                self._look_whether_idle(credential, lane)
+                continue
             (lane.pages if lane.pages and lane.pages[0] is waiter else lane.openings).popleft()
             lane.in_flight += 1
             self._in_flight += 1
@@ -172,6 +233,9 @@ class Gate:
 
     def _wake(self, credential: CredentialKey, lane: _Lane) -> None:
         lane.timer = None
+        self._look_again(credential, lane)
+
+    def _look_again(self, credential: CredentialKey, lane: _Lane) -> None:
         self._runnable[credential] = lane
         self._pump()
 

@@ -11,15 +11,18 @@ from exporter.app import App, Choice, open_app
 from exporter.cli import render
 from exporter.cli.codes import ExitCode
 from exporter.cli.grid import show
+from exporter.cli.lines import describe
 from exporter.cli.meter import Meter
-from exporter.cli.output import emit
+from exporter.cli.output import emit, tell
 from exporter.cli.progress import open_progress
 from exporter.cli.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.moved import what_moved
 from exporter.core.report import ColumnType, Dataset
+from exporter.core.text import printable
 from exporter.jobs.doctor import Check
+from exporter.jobs.events import Event
 from exporter.tables.ddl import Dialect
 from exporter.tables.ddl import ddl as definition
 
@@ -118,7 +121,7 @@ async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Hold what is published against the manifests, and on request against the API."""
     async with _open(args, environ) as app:
-        verified = await app.verify(_choice(args), source=args.source)
+        verified = await app.verify(_choice(args), source=args.source, observer=_tell)
     differences = sum(len(found.differences) for found in verified)
     emit(
         render.to_json({"differences": differences, "datasets": verified})
@@ -163,6 +166,12 @@ def extra_columns(dataset: Dataset, manifests: Sequence[Manifest]) -> tuple[tupl
         name for manifest in manifests if manifest.dataset == dataset.name for name in manifest.extra_columns
     )
     return tuple((name, types.get(name, ColumnType.STRING)) for name in names)
+
+
+def _tell(event: Event) -> None:
+    """On stderr, what a person who waits wants to know."""
+    if line := describe(event):
+        tell(printable(line.message))
 
 
 def _show_run(summary: RunSummary, meter: Meter, *, as_json: bool) -> None:

@@ -16,7 +16,16 @@ from exporter.cli.summary import worst
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
 from exporter.core.text import printable
-from exporter.jobs.events import Ended, Event, HeldAgainst, PartitionPublished, Planned, Refetched, TaskFetched
+from exporter.jobs.events import (
+    Ended,
+    Event,
+    HeldAgainst,
+    PartitionPublished,
+    Planned,
+    Refetched,
+    TaskFetched,
+    Waiting,
+)
 
 #: The least time between two lines about requests that went wrong.
 TROUBLE_EVERY_S = 10.0
@@ -130,6 +139,13 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
+        case Waiting(where=where, holder=holder):
+            return Line(
+                level="warning",
+                event="waiting",
+                message=f"{where}: run {holder} uses it; waiting until it has ended",
+                fields={"holder": holder},
+            )
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
                 level="info", event="fetched", message=f"{task}: {rows} rows", fields={**_place(task), "rows": rows}
@@ -152,11 +168,8 @@ def describe(event: Event) -> Line | None:
                 message=f"{record.key}: {record.rows} rows, {record.bytes} bytes",
                 fields={"key": record.key, "rows": record.rows, "bytes": record.bytes, "tasks": event.tasks},
             )
-        case HeldAgainst(record=held) if held.agrees:
-            return Line(level="info", event="reconciled", message=f"{held}", fields=_held(event))
-        case HeldAgainst(record=held):
-            level = "error" if event.refused else "warning"
-            return Line(level=level, event="differs", message=f"{held}", fields=_held(event))
+        case HeldAgainst():
+            return _held_against(event)
         case Ended(manifests=manifests):
             state = worst(manifest.state for manifest in manifests)
             totals = sum_totals(manifests)
@@ -169,6 +182,14 @@ def describe(event: Event) -> Line | None:
             )
         case _:
             return None
+
+
+def _held_against(event: HeldAgainst) -> Line:
+    message = f"{event.record}"
+    if event.record.agrees:
+        return Line(level="info", event="reconciled", message=message, fields=_held(event))
+    level = "error" if event.refused else "warning"
+    return Line(level=level, event="differs", message=message, fields=_held(event))
 
 
 def _held(event: HeldAgainst) -> dict[str, object]:

@@ -184,6 +184,18 @@ class StudioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timezone: str = "UTC"
 
 
+class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a run goes about it.
+
+    Attributes:
+        reconcile: what becomes of a studio whose sum is not the API's own.
+        when_busy: what to do about a credential that another run uses.
+    """
+
+    reconcile: Reconcile = Reconcile.OFF
+    when_busy: Literal["wait", "skip"] = "wait"
+
+
 class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the datasets lie; what is empty is not used.
 
@@ -200,12 +212,6 @@ class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expected_bucket_owner: AccountId = ""
     allow_http: bool = False
     readable_by: Literal["owner", "group", "all"] = "owner"
-
-
-class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a run goes about it; `reconcile` is what becomes of a studio whose sum is not the API's own."""
-
-    reconcile: Reconcile = Reconcile.OFF
 
 
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -50,6 +50,7 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 
 [run]
 #reconcile = "off"                # ask the API for each studio's own total, and, where it differs: warn, fail, or off
+#when_busy = "wait"               # where another run uses a token: wait until it has ended, or skip (report "busy")
 
 [privacy]
 #drop = []                        # columns never written, e.g. ["customer_email"]

@@ -11,12 +11,13 @@ Rules kept here:
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
   the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten.
 - The first request goes alone, so a bad credential costs one request.
+- What others used of the last minute counts like one's own: `take_up` goes on from where they were.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,6 +100,26 @@ class Pace:
         """Requests a minute that are assumed to be allowed now."""
         return self._limit if self._ceiling is None else min(self._limit, self._ceiling)
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not ended."""
+        return self._in_flight
+
+    def ended(self, now: float) -> tuple[float, ...]:
+        """When the requests ended that still count, rising; those of others among them."""
+        self._forget(now)
+        return tuple(self._ended)
+
+    def take_up(self, ended: Iterable[float]) -> None:
+        """Go on from where others were, while nothing is in flight.
+
+        Args:
+            ended: when each request of the last minute ended, one's own among them; what is not known for sure may
+                lie a little ahead. All are taken to have been accepted.
+        """
+        self._ended = deque(sorted(ended))
+        self._accepted = self._ended.copy()
+
     def delay_s(self, now: float) -> float:
         """Seconds until the next request may be sent: 0 means now, infinity means when one in flight has ended."""
         self._forget(now)
@@ -127,7 +148,7 @@ class Pace:
         """A request ended: answered, failed or given up."""
         self._forget(now)
         self._in_flight -= 1
-        self._ended.append(now)
+        insort(self._ended, now)  # what was taken up may lie ahead
         if ticket.probe:
             self._probing = False
         self._refused_share += 0.03 * ((outcome is Outcome.THROTTLED) - self._refused_share)
@@ -143,7 +164,7 @@ class Pace:
     def _accept(self, now: float, ticket: Ticket) -> None:
         latency = now - ticket.sent_at
         self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
-        self._accepted.append(now)
+        insort(self._accepted, now)
         streak, self._refusals = self._refusals, 0
         if self._ceiling is None:
             return

@@ -8,6 +8,9 @@ from exporter.core.window import Window
 #: Under it lie the rows that were fetched and are not published yet. Readers skip names with a leading underscore.
 STAGING = "_staging"
 
+#: Under it lies who uses which credential.
+LEASES = "_leases"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
@@ -77,6 +80,16 @@ def owner_key(run_id: str) -> str:
 def segment_key(run_id: str, number: int) -> str:
     """One batch of staged pages."""
     return f"{staging_prefix(run_id)}{number:08d}.arrow"
+
+
+def salt_key() -> str:
+    """What the names of leases are made with, so that they tell nothing of credentials to other sinks."""
+    return f"{LEASES}/salt.json"
+
+
+def lease_key(name: str) -> str:
+    """Who uses one credential, and how much of the last minute is used up."""
+    return f"{LEASES}/{name}.json"
 
 
 def intent_key(run_id: str, partition: Partition) -> str:

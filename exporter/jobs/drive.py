@@ -49,6 +49,10 @@ class Door(Protocol):
         """Let nothing more through for now, or go on."""
         ...
 
+    async def leave(self, credential: CredentialKey) -> None:
+        """Nothing more of this credential will be sent: others may use it."""
+        ...
+
 
 class Halts:
     """Which studios are stopped, and why; finds those that are answered with each other's rows."""
@@ -143,13 +147,14 @@ class Drivers:
                 except CredentialError as error:
                     for refused in todo:
                         self._fail(refused, f"{refused}: {_reason(error)}")
-                    return
+                    break
                 if self._next(todo) is not task:
                     self._gate.unused(credential)  # its studio was stopped or fell ill meanwhile
                     continue
                 todo.remove(task)
                 self._count(task, 1)
                 group.create_task(self._do(task, partial.get(task.id)))
+        await self._gate.leave(credential)
 
     def _next(self, todo: deque[Task]) -> Task | None:
         """The next task that may be opened; those of stopped studios fail on the way."""

@@ -20,6 +20,14 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Another run uses a credential; this one goes on with the others meanwhile."""
+
+    where: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageStaged:
     """One page is safe in the sink's staging area."""
 
@@ -78,7 +86,7 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
-Event = Planned | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | HeldAgainst | Ended
+Event = Planned | Waiting | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | HeldAgainst | Ended
 
 
 class Observer(Protocol):

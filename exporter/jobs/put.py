@@ -28,13 +28,21 @@ async def put_if(store: ObjectStore, key: str, data: bytes, condition: Condition
     Raises:
         StoreError: it was not written, or what stands there cannot be read.
     """
+    return await put_for_etag(store, key, data, condition) is not None
+
+
+async def put_for_etag(store: ObjectStore, key: str, data: bytes, condition: Condition) -> str | None:
+    """Like `put_if`, for the etag that the object has now; None where it is not *data*.
+
+    Raises:
+        StoreError: it was not written, or what stands there cannot be read.
+    """
     try:
-        await store.put(key, data, condition=condition)
+        return (await store.put(key, data, condition=condition)).etag
     except (PreconditionFailedError, OutcomeUnknownError):
         # An answer may have been lost, here or in a repetition below us: what stands there tells.
         try:
-            found, _ = await store.get(key)
+            found, info = await store.get(key)
         except NotFoundError:
-            return False
-        return found == data
-    return True
+            return None
+        return info.etag if found == data else None

@@ -74,7 +74,7 @@ async def test_run_publishes_everything_and_keeps_stdout_pure(exported):
     assert summary["totals"]["rows"] == summary["datasets"][0]["totals"]["rows"] > 0
     assert summary["datasets"][0]["dataset"] == DATASET
     assert summary["datasets"][0]["failures"] == []
-    assert sorted(path.name for path in (program.folder / "lake").iterdir()) == [DATASET]
+    assert sorted(path.name for path in (program.folder / "lake").iterdir()) == ["_leases", DATASET]
 
 
 async def test_progress_away_from_a_terminal_is_json_lines(exported):

@@ -25,6 +25,7 @@ from exporter.jobs.events import (
     Planned,
     Refetched,
     TaskFetched,
+    Waiting,
 )
 from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
 
@@ -89,6 +90,7 @@ def test_a_task_is_told_with_its_place():
     [
         (TaskFetched(task=TASK, rows=0, error="harbour-yoga 2025-01: still 503"), "error", "failed"),
         (Refetched(task=TASK, reason="harbour-yoga 2025-01: the total changed"), "warning", "refetched"),
+        (Waiting(where="credential of harbour-yoga", holder="run-1"), "warning", "waiting"),
         (PartitionPublished(object=make_object(), tasks=1), "info", "published"),
         (Ended(manifests=(make_manifest(),)), "info", "ended"),
         (Ended(manifests=(make_manifest(state=RunState.FAILED),)), "error", "ended"),

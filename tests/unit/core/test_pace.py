@@ -341,3 +341,22 @@ def test_while_refusals_are_frequent_the_assumed_limit_grows_by_one_for_each_try
         limits.append(caller.pace.limit)
     assert limits[0] + 1 in limits
     assert limits[-1] == 250
+
+
+# Going on from where others were
+
+
+def test_what_others_used_of_the_minute_counts():
+    pace = Pace(3, random=lambda: 0.5)
+    pace.take_up([-10.0, -50.0])
+    assert pace.ended(0.0) == (-50.0, -10.0)
+    pace.finish(0.5, pace.start(0.0), Outcome.ACCEPTED)
+    assert pace.delay_s(1.0) == pytest.approx(9 + SLACK_S)
+
+
+def test_what_may_have_been_sent_a_little_ahead_counts_until_a_minute_after_it():
+    pace = Pace(2, random=lambda: 0.5)
+    pace.take_up([1.0])
+    pace.finish(0.2, pace.start(0.0), Outcome.ACCEPTED)
+    assert pace.ended(0.3) == (0.2, 1.0)
+    assert pace.delay_s(0.3) == pytest.approx(59.9 + SLACK_S)

@@ -18,6 +18,9 @@ class OpenDoor:
     def hold(self, _held):
         pass
 
+    async def leave(self, _credential):
+        pass
+
 
 class NoSuchColumn:
     async def fetch(self, task, _staged):
