@@ -111,8 +111,9 @@ def pick(
         if fetch.seal:
             fresh = now - fetch.began_at <= CONTINUE_WITHIN
             return fresh or is_settled(task, fetch.began_at, scope.lookback_days)
-        fresh = now - fetch.oldest_page_at <= PAGES_KEEP
-        return bool(fetch.pages) and fresh and not drops_keys(task.dataset)
+        # Without a total (CSV) nothing would show that the report changed between its pages.
+        told = any(page.total is not None for _, page in fetch.pages.values())
+        return told and now - fetch.oldest_page_at <= PAGES_KEEP and not drops_keys(task.dataset)
 
     return max(
         (fetch for fetch in fetches if good(fetch)),

@@ -1,13 +1,14 @@
 from dataclasses import replace
 
 import pyarrow as pa
+import pytest
 
 from exporter.core.partition import owner_key, segment_key
-from exporter.core.staged import SegmentRecord
-from exporter.jobs.resume import Owner, take_over
+from exporter.core.staged import SegmentRecord, StagedFetch, StagedPage
+from exporter.jobs.resume import Owner, pick, take_over
 from exporter.store.memory import MemoryStore
 from exporter.tables.segment import encode_segment
-from tests.support.tasks import LATER, make_dataset, make_scope, month
+from tests.support.tasks import LATER, make_dataset, make_scope, make_studio, make_task, month
 
 ME = Owner(run_id="new", began_at=LATER, seen_at=LATER, full=False, host="here", process="2")
 DYING = replace(ME, run_id="old", process="1")
@@ -48,3 +49,33 @@ async def test_what_a_run_stages_until_it_is_taken_over_is_taken_over_too():
     leftovers = await take_over(store, make_scope(month("2025-01")), ME, is_running=lambda _owner: False)
 
     assert sorted(leftovers.segments) == [segment_key(DYING.run_id, 0), segment_key(DYING.run_id, 1)]
+
+
+def staged(*totals: int | None) -> StagedFetch:
+    """A fetch of January whose first pages told these totals, half a minute ago."""
+    task = make_task(make_studio(), month("2025-01"))
+    fetch = StagedFetch(studio=task.studio.id, window=task.window, fetch_id="old.1", began_at=LATER)
+    for number, total in enumerate(totals):
+        page = StagedPage(
+            studio=task.studio.id,
+            window=task.window,
+            fetch_id="old.1",
+            offset=100 * number,
+            api_rows=100,
+            rows=100,
+            total=total,
+            received_at=LATER,
+        )
+        fetch.pages[page.offset] = (segment_key("old", number), page)
+    return fetch
+
+
+@pytest.mark.parametrize(
+    ("fetch", "is_used"),
+    [(staged(250), True), (staged(None, 250), True), (staged(None), False), (staged(), False)],
+    ids=["JSON", "CSV with its JSON page", "CSV alone", "no page is left"],
+)
+def test_pages_of_an_unfinished_fetch_are_used_only_where_one_of_them_told_the_total(fetch, is_used):
+    task = make_task(make_studio(), month("2025-01"))
+    used = pick([fetch], task, make_scope(month("2025-01")))
+    assert used is (fetch if is_used else None)
