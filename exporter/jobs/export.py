@@ -310,8 +310,8 @@ class _Run:
                 releasing.cancel()
                 staging.cancel()
         except BaseExceptionGroup as errors:
-            # What stops one part of the machine stops it all, for one reason. Not by except*: what is raised there comes
-            # out in a group again, as seen with Python 3.11.2.
+            # What stops one part of the machine stops it all, for one reason. Not by except*: with Python
+            # 3.11.2 what is raised there comes out in a group.
             ours, others = errors.split(ExporterError)
             if ours is None or others is not None:
                 raise
