@@ -32,7 +32,6 @@ from exporter.core.pace import Pace
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey, Studio
-from exporter.core.window import Window
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
 from exporter.jobs import doctor, export, leases, verify
 from exporter.jobs.account import Tally
@@ -119,7 +118,7 @@ class App:
         Raises:
             UsageError: it names something that is not configured, or no days at all.
         """
-        days = _days(self.settings, choice, now.date())
+        days = values.date_range(self.settings, now.date(), start=choice.start, end=choice.end)
         return Scope(
             datasets=_chosen("dataset", choice.datasets, {d.name: d for d in self.datasets}),
             studios=_chosen("studio", choice.studios, {s.id: s for s in self.studios}),
@@ -325,19 +324,6 @@ async def _before_anything(store: ObjectStore) -> AsyncIterator[None]:
         yield
     except (StoreError, DataError) as error:
         raise ConfigError(f"sink {store.url}: {error}") from error
-
-
-def _days(settings: Settings, choice: Choice, today: date) -> Window:
-    start = choice.start or settings.windows.start
-    if choice.end:
-        end = choice.end
-    elif settings.windows.end == "today":
-        end = today
-    else:
-        end = settings.windows.end
-    if start >= end:
-        raise UsageError(f"the first day {start} is not before the end {end} (not included); choose an earlier --start")
-    return Window(start, end)
 
 
 def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from exporter.config.rules import private_columns
+from exporter.config.rules import private_columns, problems_of
 from exporter.config.secrets import Secret, is_reference
 from exporter.config.settings import Report, Settings
 from exporter.core.catalogue import REPORTS
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.core.window import Window
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, UsageError
 
 
 def datasets(settings: Settings, hash_id: str) -> tuple[Dataset, ...]:
@@ -92,22 +92,33 @@ def studios(settings: Settings, secrets: Mapping[str, Secret]) -> tuple[Studio, 
     )
 
 
-def date_range(settings: Settings, today: date) -> Window:
+def date_range(settings: Settings, today: date, *, start: date | None = None, end: date | None = None) -> Window:
     """The days that are asked for.
 
     Args:
         settings: as loaded.
         today: what `end = "today"` stands for; it is not included.
+        start: takes the place of the configured first day.
+        end: takes the place of the configured end.
 
     Raises:
-        ConfigError: the first day is yet to come.
+        ConfigError: the first configured day is yet to come, or a pivot has too many periods in these days.
+        UsageError: there is no day between *start* and *end*.
     """
-    start, end = settings.windows.start, settings.windows.end
-    if end == "today":
-        if start >= today:
-            raise ConfigError(f'windows.start is {start} instead of a day before windows.end ("today", {today})')
-        end = today
-    return Window(start, end)
+    windows = settings.windows
+    first = start or windows.start
+    last = end or (today if windows.end == "today" else windows.end)
+    if first >= last:
+        if start is None and end is None:
+            raise ConfigError(f'windows.start is {first} instead of a day before windows.end ("today", {today})')
+        raise UsageError(
+            f"the first day {first} is not before the end {last} (not included); choose an earlier --start"
+        )
+    if start or end:
+        asked = msgspec.structs.replace(windows, start=first, end=last)
+        if problems := list(problems_of({"reports": settings.reports, "windows": asked})):
+            raise ConfigError("\n".join(f"{first} to {last}: {problem}" for problem in problems))
+    return Window(first, last)
 
 
 def public(settings: Settings) -> dict[str, Any]:

@@ -89,11 +89,6 @@ class StagedFetch:
         return tuple(dict.fromkeys(key for key, _ in self.pages.values()))
 
     @property
-    def newest_page_at(self) -> datetime:
-        """When the last page came."""
-        return max(page.received_at for _, page in self.pages.values())
-
-    @property
     def oldest_page_at(self) -> datetime:
         """When the first page came."""
         return min(page.received_at for _, page in self.pages.values())

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from exporter.core.manifest import RunState
-from exporter.sandbox.faults import Fault, parse_faults
+from exporter.sandbox.faults import GROUPS, parse_faults
 from exporter.sandbox.options import RetryAfter, SandboxOptions
 from tests.support.exports import bench, expected, months, small_world
 from tests.support.lives import assert_sound
@@ -16,18 +16,7 @@ FORMATS = pytest.mark.parametrize("style", ["json", "csv"])
 
 FEBRUARY = date(2025, 2, 1)
 
-PASSING = (
-    Fault.ERROR_500,
-    Fault.ERROR_502,
-    Fault.ERROR_503,
-    Fault.ERROR_503_WAIT,
-    Fault.ERROR_504,
-    Fault.THROTTLED,
-    Fault.HTML_200,
-    Fault.BAD_JSON,
-    Fault.TRUNCATE,
-    Fault.RESET,
-)
+PASSING = GROUPS["all"]
 
 
 def every_request_once(fault):

@@ -117,6 +117,15 @@ def test_a_first_day_that_is_yet_to_come_is_refused(today):
         date_range(settings({"windows.end": '"today"'}), today)
 
 
+def test_days_that_take_the_place_of_the_configured_ones_are_held_to_the_same_rules():
+    changes = {"windows.every": '"year"', "reports.0.pivot": '"month"', "reports.0.max_pivot_columns": "3"}
+    narrow = settings({**changes, "windows.end": '"2025-04-01"'})
+    today = date(2026, 1, 1)
+    assert date_range(narrow, today, end=date(2025, 3, 1)) == Window(date(2025, 1, 1), date(2025, 3, 1))
+    with pytest.raises(ConfigError, match=r"max_pivot_columns is 3, but a window of one year touches up to 4 periods"):
+        date_range(narrow, today, end=date(2025, 5, 1))
+
+
 def test_the_public_configuration_is_json_that_loads_to_the_same_settings():
     changes = FOUR_STUDIOS | {
         "reports.0.status": '["open"]',
