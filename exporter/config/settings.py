@@ -192,7 +192,7 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         when_busy: what to do about a credential that another run uses.
     """
 
-    reconcile: Reconcile = Reconcile.OFF
+    reconcile: Reconcile = Reconcile.WARN
     when_busy: Literal["wait", "skip"] = "wait"
 
 

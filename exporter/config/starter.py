@@ -49,7 +49,7 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #readable_by = "owner"            # owner, group or all: who may read what is written into a folder
 
 [run]
-#reconcile = "off"                # ask the API for each studio's own total, and, where it differs: warn, fail, or off
+#reconcile = "warn"               # where the API's own total of a studio differs: warn or fail; off: do not ask for it
 #when_busy = "wait"               # where another run uses a token: wait until it has ended, or skip (report "busy")
 
 [privacy]

@@ -154,7 +154,6 @@ class Drivers:
                 todo.remove(task)
                 self._count(task, 1)
                 group.create_task(self._do(task, partial.get(task.id)))
-        await self._gate.leave(credential)
 
     def _next(self, todo: deque[Task]) -> Task | None:
         """The next task that may be opened; those of stopped studios fail on the way."""

@@ -9,7 +9,7 @@ Rules kept here:
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,10 +20,11 @@ from exporter.core.answer import Format
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.partition import Partition, latest_key, manifest_key
-from exporter.core.plan import Plan, Scope, TaskId, make_plan
+from exporter.core.plan import Plan, Scope, Task, TaskId, make_plan
 from exporter.core.reconcile import Reconcile
 from exporter.core.report import DatasetName
 from exporter.core.staged import StagedFetch
+from exporter.core.studio import CredentialKey
 from exporter.errors import (
     ConfigError,
     DataError,
@@ -299,12 +300,11 @@ class _Run:
                     if (fetch := whole.get(task.id)) and (seal := fetch.seal):
                         self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
                         self._drivers.decided(task)
-                drivers = [
-                    group.create_task(self._drivers.drive(credential, [t for t in tasks if t.id not in whole], partial))
+                lanes = [
+                    group.create_task(self._use(credential, [t for t in tasks if t.id not in whole], partial))
                     for credential, tasks in self._plan.lanes().items()
                 ]
-                await asyncio.gather(*drivers)
-                await self._reconciler.finish()
+                await asyncio.gather(*lanes)
                 reconciling.cancel()
                 await self._release.finish()
                 releasing.cancel()
@@ -316,6 +316,14 @@ class _Run:
             if ours is None or others is not None:
                 raise
             raise _first(ours) from errors
+
+    async def _use(
+        self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]
+    ) -> None:
+        """Do all that is to be asked with one credential, and let it go."""
+        await self._drivers.drive(credential, tasks, partial)
+        await self._reconciler.finish(credential)
+        await self._doors.gate.leave(credential)
 
     async def _record(self, *, stopped: bool) -> tuple[Manifest, ...]:
         """Write one manifest for each dataset."""

@@ -14,7 +14,7 @@ from exporter.api.base import ReportSource
 from exporter.core.plan import Plan, Scope, Task, TaskId, holds_time
 from exporter.core.reconcile import Reconcile, Reconciled, unbroken
 from exporter.core.report import DatasetName
-from exporter.core.studio import StudioId
+from exporter.core.studio import CredentialKey, StudioId
 from exporter.core.window import Window, cut
 from exporter.errors import DataError, SourceError
 from exporter.jobs.account import Account
@@ -78,6 +78,8 @@ class Reconciler:
         self._sums: dict[TaskId, int] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
+        self._left = Counter(tasks[0].studio.credential for tasks in self._tasks.values())
+        self._through = {credential: asyncio.Event() for credential in self._left}
 
     def decided(self, task: Task) -> None:
         """*task* is whole or failed."""
@@ -87,7 +89,7 @@ class Reconciler:
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1
-        if not self._undecided[_place(task)] and self._mode is not Reconcile.OFF:
+        if not self._undecided[_place(task)]:
             self._ready.put_nowait(_place(task))
 
     async def run(self) -> None:
@@ -96,19 +98,22 @@ class Reconciler:
             while True:
                 group.create_task(self._reconcile(await self._ready.get()))
 
-    async def finish(self) -> None:
-        """Wait until every studio was held against the API."""
-        await self._ready.join()
+    async def finish(self, credential: CredentialKey) -> None:
+        """Wait until every studio of *credential* was held against the API, so that nothing more is asked with it."""
+        await self._through[credential].wait()
 
     async def _reconcile(self, place: _Place) -> None:
         tasks = self._tasks[place]
         sums = {task.window: self._sums[task.id] for task in tasks if self._account[task].error is None}
-        if sums and tasks[0].studio.id not in self._withheld:
+        if sums and tasks[0].studio.id not in self._withheld and self._mode is not Reconcile.OFF:
             await self._compare(tasks, {**self._settled.get(place, {}), **sums})
         if self._mode is Reconcile.FAIL:
             for task in tasks:
                 self._release(task)
-        self._ready.task_done()
+        credential = tasks[0].studio.credential
+        self._left[credential] -= 1
+        if not self._left[credential]:
+            self._through[credential].set()
 
     async def _compare(self, tasks: list[Task], sums: Mapping[Window, int]) -> None:
         """Ask for the days of *sums*: those of windows that failed are left out."""
