@@ -17,6 +17,7 @@ from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
 from exporter.core.text import printable
 from exporter.jobs.events import (
+    ClockBehind,
     Ended,
     Event,
     HeldAgainst,
@@ -139,13 +140,8 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting(where=where, holder=holder):
-            return Line(
-                level="warning",
-                event="waiting",
-                message=f"{where}: run {holder} uses it; waiting until it has ended",
-                fields={"holder": holder},
-            )
+        case Waiting() | ClockBehind():
+            return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
                 level="info", event="fetched", message=f"{task}: {rows} rows", fields={**_place(task), "rows": rows}
@@ -182,6 +178,23 @@ def describe(event: Event) -> Line | None:
             )
         case _:
             return None
+
+
+def _circumstance(event: Waiting | ClockBehind) -> Line:
+    if isinstance(event, Waiting):
+        return Line(
+            level="warning",
+            event="waiting",
+            message=f"{event.where}: run {event.holder} uses it; waiting until it has ended",
+            fields={"holder": event.holder},
+        )
+    return Line(
+        level="warning",
+        event="clock",
+        message=f"this machine's clock says {_moment(event.now)}, but what is published was asked for up to"
+        f" {_moment(event.ahead)}: {event.tasks} tasks are fetched again; set the clock (NTP) if it is behind",
+        fields={"ahead": _moment(event.ahead), "tasks": event.tasks},
+    )
 
 
 def _held_against(event: HeldAgainst) -> Line:

@@ -1,7 +1,8 @@
 """What a run has to fetch: tasks that are not settled, and whether they fit what is published.
 
-Rules kept here: a settled task is never asked for again; a task may only replace published windows that it covers,
-within its own partition; rows of another grain are never mixed in.
+Rules kept here: a settled task is never asked for again, unless it was settled by a clock that cannot have been right;
+a task may only replace published windows that it covers, within its own partition; rows of another grain are never
+mixed in.
 """
 
 from bisect import bisect_right
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from exporter.core.clocks import lies_ahead
 from exporter.core.ledger import Entry, Ledger, entries_by_studio
 from exporter.core.pace import WINDOW_S
 from exporter.core.partition import Partition, partition_of
@@ -149,6 +151,7 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
                 continue
             known[task.id] = entry.total
             settled = is_settled(task, entry.began_at, scope.lookback_days)
+            settled = settled and not lies_ahead(entry.began_at, scope.began_at)
             if entry.run_id in scope.continues or (settled and not scope.full and not scope.rewrite):
                 done.append(Done(task=task, entry=entry, settled=settled))
             else:

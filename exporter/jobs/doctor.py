@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 from exporter.api.base import ReportSource
 from exporter.core.answer import PageRequest
+from exporter.core.clocks import CLOCK_TOLERANCE
 from exporter.core.partition import STAGING
 from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey, Studio
@@ -14,9 +15,6 @@ from exporter.core.window import Window
 from exporter.errors import ExporterError, PreconditionFailedError, StoreError
 from exporter.store.base import Absent, ObjectStore
 from exporter.tables.headers import check_headers
-
-#: A clock that is further off makes signatures invalid and settles windows too early.
-CLOCK_TOLERANCE = timedelta(minutes=5)
 
 #: How long ago the days are that credentials are tried with; any day will do.
 _TRIED_DAYS_AGO = 1

@@ -1,6 +1,7 @@
 """What an observer is told while a job works. Jobs print nothing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from exporter.core.manifest import Manifest, ObjectRecord
@@ -17,6 +18,15 @@ class Planned:
     plan: Plan
     least_requests: int
     resumed_tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockBehind:
+    """By this machine's clock, what is published was asked for in the future; it is fetched again."""
+
+    now: datetime
+    ahead: datetime
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +96,18 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
-Event = Planned | Waiting | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | HeldAgainst | Ended
+Event = (
+    Planned
+    | ClockBehind
+    | Waiting
+    | PageStaged
+    | Attempted
+    | Refetched
+    | TaskFetched
+    | PartitionPublished
+    | HeldAgainst
+    | Ended
+)
 
 
 class Observer(Protocol):

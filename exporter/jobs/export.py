@@ -9,7 +9,7 @@ Rules kept here:
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,8 +17,9 @@ from itertools import count
 
 from exporter.api.base import ReportSource
 from exporter.core.answer import Format
+from exporter.core.clocks import lies_ahead
 from exporter.core.ledger import Ledger
-from exporter.core.manifest import Manifest
+from exporter.core.manifest import Manifest, ObjectRecord
 from exporter.core.partition import Partition, latest_key, manifest_key
 from exporter.core.plan import Plan, Scope, Task, TaskId, make_plan
 from exporter.core.reconcile import Reconcile
@@ -35,7 +36,7 @@ from exporter.errors import (
 from exporter.jobs.account import Account, Tally
 from exporter.jobs.confirm import confirm
 from exporter.jobs.drive import Door, Drivers, Halts
-from exporter.jobs.events import Ended, Observer, Planned
+from exporter.jobs.events import ClockBehind, Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
 from exporter.jobs.history import latest_manifests, read_ledgers
 from exporter.jobs.presence import present, say_alive, say_ended
@@ -126,6 +127,7 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         ledgers = await read_ledgers(doors.store, scope.datasets)
         scope = replace(scope, continues=continued(leftovers, latest, ledgers.values(), scope))
         plan = make_plan(scope, ledgers)
+        recorded = [record for manifest in latest for record in manifest.objects]
     except (StoreError, DataError, PlanConflictError) as error:
         with suppress(StoreError):
             await sweep(doors.store, [me])
@@ -142,6 +144,7 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         plan=plan,
         leftovers=leftovers,
         ledgers=ledgers,
+        recorded=(*recorded, *leftovers.intents.values()),
     ).go()
 
 
@@ -159,6 +162,7 @@ class _Run:
         plan: Plan,
         leftovers: Leftovers,
         ledgers: Mapping[Partition, Ledger],
+        recorded: Iterable[ObjectRecord],
     ) -> None:
         self._scope = scope
         self._me = me
@@ -203,6 +207,7 @@ class _Run:
             clock=doors.clock,
             sleep=doors.sleep,
             random=doors.random,
+            after=max((record.published_at for record in recorded), default=None),
         )
         self._release = Release(
             scope=scope,
@@ -244,6 +249,7 @@ class _Run:
         self._doors.observer(
             Planned(run_id=self._me.run_id, plan=self._plan, least_requests=requests, resumed_tasks=len(whole))
         )
+        self._look_at_the_clock()
         try:
             for record in await standing(self._doors.store, self._leftovers.intents.values(), self._scope.datasets):
                 self._account.published(record, ())
@@ -257,6 +263,13 @@ class _Run:
         await self._clear_up()
         self._doors.observer(Ended(manifests=manifests))
         return manifests
+
+    def _look_at_the_clock(self) -> None:
+        """Tell of a clock that was set back, or that had been ahead when something was published."""
+        now = self._scope.began_at
+        asked = [began for task in self._plan.tasks if (began := self._published.get(task.id))]
+        if ahead := [began for began in asked if lies_ahead(began, now)]:
+            self._doors.observer(ClockBehind(now=now, ahead=max(ahead), tasks=len(ahead)))
 
     @property
     def _owners(self) -> tuple[Owner, ...]:

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -58,6 +58,8 @@ class Swap:
         rows: of exactly the tasks of *entries*; columns as published.
         entries: one for each task that was fetched whole.
         drop_all: replace whatever is there, at whatever grain.
+        seen: when the runs began whose rows stood there when this one did. What it fetched since is newer, whatever
+            the clocks said.
     """
 
     partition: Partition
@@ -65,6 +67,7 @@ class Swap:
     rows: pa.Table
     entries: tuple[Entry, ...]
     drop_all: bool = False
+    seen: Mapping[_TaskKey, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class Publisher:
         compression: of the parts.
         clock: the time, UTC.
         sleep, random: for the wait after a conflict.
+        after: when the runs before this one published at the latest. By what their records say this one publishes
+            later, whatever the clocks said, so that the last record of an object can be told.
     """
 
     store: ObjectStore
@@ -121,6 +126,7 @@ class Publisher:
     clock: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
+    after: datetime | None = None
 
     async def publish(self, swap: Swap) -> Publication:
         """Swap the rows, once and whole.
@@ -145,7 +151,7 @@ class Publisher:
                 bytes=len(merged.data),
                 sha256=hashlib.sha256(merged.data).hexdigest(),
                 columns=merged.columns,
-                published_at=self.clock(),
+                published_at=self._now(),
                 unchanged=merged.unchanged,
             )
             if old and merged.unchanged:
@@ -156,6 +162,10 @@ class Publisher:
         raise StoreError(
             f"{swap.partition}: others replaced it {MOST_CONFLICTS} times while this run tried to; run again"
         )
+
+    def _now(self) -> datetime:
+        now = self.clock()
+        return max(now, self.after + timedelta(microseconds=1)) if self.after else now
 
     def _confirmed(self, entries: Sequence[Entry], published: Ledger) -> tuple[Confirmation, ...]:
         """What the run may say of *entries*, which are as *published*."""
@@ -216,7 +226,7 @@ def _merge(swap: Swap, old: _Part | None, compression: str) -> _Merged:
         and old.ledger is ledger
         and merged.schema.equals(table.schema)
         and not any(moved.values())
-        and all(_is_as_published(entry, published.get(_key(entry))) for entry in entries)
+        and all(_is_as_published(entry, published.get(_key(entry)), swap.seen) for entry in entries)
     ):
         return _Merged(
             data=old.data, rows=table.num_rows, columns=columns, entries=entries, changes=moved, unchanged=True
@@ -233,8 +243,11 @@ def _alike(old: pa.Table, new: pa.Table) -> bool:
     return bool(old.drop_columns(trailing).equals(new.drop_columns(trailing)))
 
 
-def _is_as_published(new: Entry, old: Entry | None) -> bool:
-    return old is not None and (new.rows, new.total, new.measure) == (old.rows, old.total, old.measure)
+def _is_as_published(new: Entry, old: Entry | None, seen: Mapping[_TaskKey, datetime]) -> bool:
+    """Whether the ledger can stay as it is, too; not where it tells of a time ahead, which must not stay."""
+    if old is None or max(old.began_at, seen.get(_key(old), old.began_at)) > new.began_at:
+        return False
+    return (new.rows, new.total, new.measure) == (old.rows, old.total, old.measure)
 
 
 def _key(entry: Entry) -> _TaskKey:
@@ -247,7 +260,8 @@ def _newest(swap: Swap, ledger: Ledger) -> tuple[Sequence[Entry], pa.Table]:
     late = [
         entry
         for entry in swap.entries
-        if (there := published.get((entry.studio, entry.window))) and there.began_at > entry.began_at
+        if (there := published.get(_key(entry)))
+        and there.began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))
     ]
     if not late:
         return swap.entries, swap.rows

@@ -133,7 +133,15 @@ class Release:
         )
         try:
             rows = await self._staging.rows(dataset, fetches)
-            swap = Swap(partition=partition, dataset=dataset, rows=rows, entries=entries, drop_all=drop_all)
+            old = self._published.get(partition)
+            swap = Swap(
+                partition=partition,
+                dataset=dataset,
+                rows=rows,
+                entries=entries,
+                drop_all=drop_all,
+                seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
+            )
             publication = await self._publisher.publish(swap)
         except (DataError, PlanConflictError) as error:
             for task in whole:

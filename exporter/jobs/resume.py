@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
+from exporter.core.clocks import lies_ahead
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
 from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
@@ -108,6 +109,8 @@ def pick(
     def good(fetch: StagedFetch) -> bool:
         if published and fetch.began_at <= published:
             return False
+        if lies_ahead(fetch.began_at, now):
+            return False  # how old it is cannot be told
         if fetch.seal:
             fresh = now - fetch.began_at <= CONTINUE_WITHIN
             return fresh or is_settled(task, fetch.began_at, scope.lookback_days)
@@ -204,7 +207,7 @@ def continued(
         entry.run_id
         for ledger in ledgers
         for entry in ledger.entries
-        if scope.began_at - entry.began_at <= CONTINUE_WITHIN
+        if scope.began_at - entry.began_at <= CONTINUE_WITHIN and not lies_ahead(entry.began_at, scope.began_at)
     }
     return frozenset(runs & fresh)
 

@@ -1,6 +1,7 @@
 """What boto3's errors leave behind, and our words for them."""
 
 import re
+import ssl
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -89,6 +90,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.UNKNOWN if unknown else Failure.FINAL
     if isinstance(error, _NEVER_SENT):
         return Failure.NOT_YET
+    if isinstance(error, aws.SSLError) and _certificate_refused(error):
+        return Failure.FINAL
     return Failure.UNKNOWN if isinstance(error, _ANSWER_LOST) else Failure.FINAL
 
 
@@ -136,6 +139,14 @@ def _says_condition_failed(error: Exception, condition: Condition) -> bool:
         or _code(error) == "ConditionalRequestConflict"
         or (isinstance(condition, str) and _says_no_such_key(error))
     )
+
+
+def _certificate_refused(error: BaseException) -> bool:
+    """Whether the connection ended before anything was sent, because nobody vouches for the server."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def status_of(error: Exception) -> int:

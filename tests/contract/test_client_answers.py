@@ -10,16 +10,11 @@ import ssl
 import traceback
 import tracemalloc
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter.api.client import Outcome, ReportClient, open_session
 from exporter.api.protocol import ApiOptions
@@ -47,6 +42,7 @@ from tests.support.api_answers import (
     tiny_server,
     waits_for,
 )
+from tests.support.tls import self_signed
 
 BASE = "http://127.0.0.1:9/api/v2"
 ANY = re.compile(r"^http://127\.0\.0\.1:9/api/v2/reports/.*")
@@ -450,24 +446,7 @@ async def test_a_refused_connection_may_pass():
 @pytest.fixture
 def untrusted(tmp_path):
     """A server's TLS context whose certificate nobody signed but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api.example.test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "untrusted.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+    return self_signed(tmp_path / "untrusted.pem")
 
 
 async def test_an_untrusted_certificate_is_refused_before_anything_is_sent(untrusted):

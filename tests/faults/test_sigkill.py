@@ -19,8 +19,8 @@ from exporter.store.base import ObjectStore
 from exporter.store.local import LocalStore
 from exporter.store.s3 import S3Store
 from tests.support.command import Ended, Exporter, ended
-from tests.support.exports import Bench, bench, config_for, expected, groups, months, published, small_world, tokens_of
-from tests.support.lives import assert_sound, segments
+from tests.support.exports import Bench, bench, config_for, expected, months, small_world, tokens_of
+from tests.support.lives import assert_sound, least_pages, safe_pages
 from tests.support.s3_servers import S3Server, moto_server
 
 CONNECTIONS = 4
@@ -102,14 +102,7 @@ class Place:
 
     async def safe_pages(self) -> int:
         """Pages that need not be asked for any more: those of published tasks, and those that are staged."""
-        rows = [(row[0], row[1]) for row in groups(await published(self.store))]
-        done = set(rows)
-        staged = {
-            (page.studio, page.window.start, page.offset)
-            for record in (await segments(self.store)).values()
-            for page in record.pages
-        }
-        return sum(-(-rows.count(task) // 100) for task in done) + sum(page[:2] not in done for page in staged)
+        return await safe_pages(self.store)
 
 
 @asynccontextmanager
@@ -124,8 +117,7 @@ async def place(folder: Path, store: ObjectStore, *, sink: str = "./lake", envir
 
 
 def least(world) -> int:
-    rows = [(row[0], row[1]) for row in expected(world, WINDOWS)]
-    return sum(-(-rows.count(task) // 100) for task in set(rows))
+    return least_pages(expected(world, WINDOWS))
 
 
 async def assert_kills_cost_little(here: Place, kills) -> None:

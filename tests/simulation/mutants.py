@@ -114,8 +114,8 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "an older fetch replaces a newer one",
         "jobs/publish.py",
-        "and there.began_at > entry.began_at",
-        "and there.began_at < entry.began_at",
+        "and there.began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
+        "and there.began_at < max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
     ),
     Defect(
         "the staging area of a living run is taken over",

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,17 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """Starts `python -m exporter` in *folder*; of the environment, only what is no setting of ours is handed on."""
+    """Starts `python -m exporter` in *folder*; of the environment, only what is no setting of ours is handed on.
+
+    Attributes:
+        folder: where it is started.
+        environ: is added to the environment.
+        under: the program that starts it, with its arguments, such as one that takes rights away first.
+    """
 
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    under: Sequence[str] = ()
 
     async def __call__(self, *arguments: str) -> Ended:
         """Run it to its end."""
@@ -45,7 +52,7 @@ class Exporter:
         """Start it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXPORTER")}
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exporter", *arguments),
+            *(*self.under, sys.executable, "-m", "exporter", *arguments),
             cwd=self.folder,
             env={**inherited, **self.environ},
             stdin=DEVNULL,

@@ -1,6 +1,7 @@
 """Runs that come to an end before their time, the runs that go on from there, and what must be true of their lake."""
 
 import io
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import date
 
@@ -62,6 +63,24 @@ async def segments(store: ObjectStore) -> dict[str, SegmentRecord]:
     """What is staged, by key."""
     keys = [info.key for info in await store.list(f"{STAGING}/") if info.key.endswith(".arrow")]
     return {key: decode_segment((await store.get(key))[0])[0] for key in keys}
+
+
+def least_pages(rows: Rows) -> int:
+    """Requests that the tasks of *rows*, as `groups` shows them, need: none of them is empty."""
+    sizes = Counter((row[0], row[1]) for row in rows)
+    return sum(-(-size // 100) for size in sizes.values())
+
+
+async def safe_pages(store: ObjectStore) -> int:
+    """Pages that need not be asked for any more: those of published tasks, and those that are staged."""
+    rows = groups(await published(store))
+    done = {(row[0], row[1]) for row in rows}
+    staged = {
+        (page.studio, page.window.start, page.offset)
+        for record in (await segments(store)).values()
+        for page in record.pages
+    }
+    return least_pages(rows) + sum(page[:2] not in done for page in staged)
 
 
 async def assert_sound(bench: Bench, store: ObjectStore, rows: Rows, **changes: object) -> None:

@@ -185,11 +185,18 @@ class Fault(Enum):
     INTERNAL_ERROR = "500 InternalError, but the server did what was asked"
     CONFLICT = "409 ConditionalRequestConflict; the server never sees the request"
     ACCESS_DENIED = "403 AccessDenied; the server never sees the request"
+    EXPIRED_TOKEN = "400 ExpiredToken; the server never sees the request"
 
     @property
     def reaches_server(self) -> bool:
         """Whether the server does what was asked."""
-        return self not in (Fault.LOSE_REQUEST, Fault.SLOW_DOWN, Fault.CONFLICT, Fault.ACCESS_DENIED)
+        return self not in (
+            Fault.LOSE_REQUEST,
+            Fault.SLOW_DOWN,
+            Fault.CONFLICT,
+            Fault.ACCESS_DENIED,
+            Fault.EXPIRED_TOKEN,
+        )
 
     @property
     def refusal(self) -> tuple[int, str] | None:
@@ -199,6 +206,7 @@ class Fault(Enum):
             Fault.INTERNAL_ERROR: (500, "InternalError"),
             Fault.CONFLICT: (409, "ConditionalRequestConflict"),
             Fault.ACCESS_DENIED: (403, "AccessDenied"),
+            Fault.EXPIRED_TOKEN: (400, "ExpiredToken"),
         }.get(self)
 
 
@@ -208,23 +216,32 @@ class FaultyProxy:
 
     Attributes:
         endpoint_url: where it listens.
-        faults: one for each exchange to come, taken from the left; when there is none the exchange passes through.
+        faults: one for each exchange to come, taken from the left; where there is none the exchange passes through.
         methods: HTTP methods of the exchanges so far.
     """
 
     endpoint_url: str
-    faults: deque[Fault]
+    faults: deque[Fault | None]
     methods: list[str]
 
 
+#: Told of an exchange that the server has had its part in, before the client has its answer: method and path.
+OnDone = Callable[[str, str], None]
+
+
+def _look_away(_method: str, _path: str) -> None:
+    pass
+
+
 @contextmanager
-def faulty_proxy(server: S3Server) -> Iterator[FaultyProxy]:
+def faulty_proxy(server: S3Server, on_done: OnDone = _look_away) -> Iterator[FaultyProxy]:
     """A proxy in front of *server*. It keeps the Host header, so signatures made for the proxy hold."""
 
     class Bound(_Exchange):
         upstream = urlsplit(server.endpoint_url).netloc
-        faults: ClassVar[deque[Fault]] = deque()
+        faults: ClassVar[deque[Fault | None]] = deque()
         methods: ClassVar[list[str]] = []
+        done = staticmethod(on_done)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as httpd:
         threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -238,8 +255,9 @@ class _Exchange(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[str]
-    faults: ClassVar[deque[Fault]]
+    faults: ClassVar[deque[Fault | None]]
     methods: ClassVar[list[str]]
+    done: ClassVar[OnDone]
 
     def _pass_through(self) -> None:
         self.close_connection = True
@@ -248,6 +266,7 @@ class _Exchange(BaseHTTPRequestHandler):
         fault = self.faults.popleft() if self.faults else None
         if fault is None or fault.reaches_server:
             status, headers, answer = self._ask_server(body)
+            self.done(self.command, self.path)
         if fault in (Fault.LOSE_REQUEST, Fault.LOSE_ANSWER):
             return
         if fault and fault.refusal:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -18,6 +18,7 @@ from exporter.core.reconcile import Reconciled
 from exporter.core.text import printable
 from exporter.jobs.events import (
     Attempted,
+    ClockBehind,
     Ended,
     HeldAgainst,
     PageStaged,
@@ -90,6 +91,7 @@ def test_a_task_is_told_with_its_place():
     [
         (TaskFetched(task=TASK, rows=0, error="harbour-yoga 2025-01: still 503"), "error", "failed"),
         (Refetched(task=TASK, reason="harbour-yoga 2025-01: the total changed"), "warning", "refetched"),
+        (ClockBehind(now=NOW, ahead=NOW + timedelta(days=1), tasks=3), "warning", "clock"),
         (Waiting(where="credential of harbour-yoga", holder="run-1"), "warning", "waiting"),
         (PartitionPublished(object=make_object(), tasks=1), "info", "published"),
         (Ended(manifests=(make_manifest(),)), "info", "ended"),

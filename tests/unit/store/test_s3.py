@@ -1,5 +1,7 @@
 """What is made of boto3's errors; requests over a real connection are in tests/contract/store/."""
 
+import ssl
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -34,6 +36,13 @@ def answered(status: int, code: str) -> ClientError:
     )
 
 
+def untrusted() -> SSLError:
+    """As botocore raises it: what the handshake said is its context."""
+    error = SSLError(endpoint_url="https://host.example.test", error=OSError("refused"))
+    error.__context__ = ssl.SSLCertVerificationError(1, "self-signed certificate")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -48,6 +57,7 @@ def answered(status: int, code: str) -> ClientError:
         (ReadTimeoutError(endpoint_url="http://host.example.test"), Failure.UNKNOWN),
         (ConnectionClosedError(endpoint_url="http://host.example.test"), Failure.UNKNOWN),
         (SSLError(endpoint_url="http://host.example.test", error=OSError("reset")), Failure.UNKNOWN),
+        (untrusted(), Failure.FINAL),
         (ResponseParserError("not XML"), Failure.UNKNOWN),
         (answered(501, "NotImplemented"), Failure.FINAL),
         (answered(403, "AccessDenied"), Failure.FINAL),
