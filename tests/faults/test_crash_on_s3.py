@@ -131,6 +131,7 @@ def seaweedfs(tmp_path_factory):
         yield server
 
 
+@pytest.mark.timeout(900)  # some forty starts of the program, on a machine that may be busy
 @pytest.mark.parametrize(
     "name",
     [

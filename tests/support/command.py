@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.leaks import leaked_words
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -62,6 +64,8 @@ class Exporter:
 
 
 async def ended(process: Process) -> Ended:
-    """Wait for the end of *process*."""
+    """Wait for the end of *process*, which may have printed no secret and nobody's address."""
     stdout, stderr = await process.communicate()
-    return Ended(process.returncode, (stdout or b"").decode(), (stderr or b"").decode())
+    end = Ended(process.returncode, (stdout or b"").decode(), (stderr or b"").decode())
+    assert not leaked_words(end.stdout + end.stderr)
+    return end

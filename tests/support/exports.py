@@ -22,6 +22,7 @@ from exporter.sandbox.studios import World
 from exporter.sandbox.truth import truth
 from exporter.store.base import ObjectStore
 from exporter.store.memory import MemoryStore
+from tests.support.leaks import leaked_bytes
 
 DATASET = "attendance_strikes_grouped"
 DEFAULT_COLUMNS = (
@@ -136,9 +137,12 @@ class Bench:
 async def bench(
     world: World | None = None, options: SandboxOptions | None = None, store: ObjectStore | None = None
 ) -> AsyncIterator[Bench]:
-    """A sandbox without a rate limit, unless *options* say otherwise, and an empty store."""
+    """A sandbox without a rate limit, unless *options* say otherwise, and an empty store, which must hold no secret."""
     async with serve(world or small_world(), options or SandboxOptions(rate=None)) as sandbox:
-        yield Bench(sandbox=sandbox, store=store or MemoryStore(), config=config_for)
+        running = Bench(sandbox=sandbox, store=store or MemoryStore(), config=config_for)
+        yield running
+        for info in await running.store.list(""):
+            assert not leaked_bytes((await running.store.get(info.key))[0]), info.key
 
 
 async def published(store: ObjectStore, dataset: str = DATASET) -> pa.Table:

@@ -107,6 +107,7 @@ def test_only_a_missing_object_is_not_found() -> None:
     ("error", "message"),
     [
         (answered(404, "NoSuchBucket"), "cannot list: NoSuchBucket (404); create the bucket or correct sink.url"),
+        (answered(403, "RequestTimeTooSkewed"), "cannot list: RequestTimeTooSkewed (403); set this machine's clock"),
         (answered(301, "PermanentRedirect"), "cannot list: PermanentRedirect (301); set AWS_REGION to"),
         (
             answered(400, "KMS.DisabledException"),
