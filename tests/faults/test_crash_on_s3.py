@@ -212,8 +212,9 @@ async def test_a_bucket_behind_an_untrusted_certificate_is_refused_and_once_it_i
 
 async def test_a_bucket_whose_host_has_no_address_ends_the_program_with_2_and_the_setting_to_check(tmp_path):
     nowhere = S3Server(endpoint_url="https://s3.nowhere.invalid", access_key="made-up", secret_key="made-up-too")
-    with nowhere.client() as client:
-        async with place(tmp_path, nowhere, client, endpoint_url=nowhere.endpoint_url, prefix="lake") as here:
-            end = await here.program("run")
-            assert (end.code, here.running.asked()) == (2, 0)
-            assert "check the network and sink.endpoint_url" in end.stderr
+    async with bench(small_world(1)) as running:
+        text = config_for(running.sandbox.base_url, running.world, sink="s3://lake/lake")
+        (tmp_path / "exporter.toml").write_text(f'{text}endpoint_url = "{nowhere.endpoint_url}"\n')
+        end = await Exporter(tmp_path, {**nowhere.environment, **tokens_of(running.world)})("run")
+        assert (end.code, running.asked()) == (2, 0)
+        assert "check the network and sink.endpoint_url" in end.stderr
