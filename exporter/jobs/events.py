@@ -40,7 +40,6 @@ class PageStaged:
 class Attempted:
     """One request ended."""
 
-    where: str
     attempt: int
     outcome: str
 
