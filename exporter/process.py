@@ -1,5 +1,6 @@
-"""Which process this is, and whether another one on this machine still lives."""
+"""This process: how it uses memory, which one it is, and whether another one on this machine still lives."""
 
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -7,6 +8,19 @@ from pathlib import Path
 from exporter.core.lease import Process
 
 _PROC = Path("/proc")
+
+#: mallopt's number for how many heaps there may be. Source: glibc, malloc.h.
+_M_ARENA_MAX = -8
+
+
+def keep_memory_small() -> None:
+    """Have one heap for Arrow and Python, from which freed memory is used again; call before pyarrow is imported.
+
+    Measured in docs/decisions/0010: a run takes a third less memory, and a little less time.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc's alone
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def this_host() -> str:

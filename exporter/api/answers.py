@@ -47,7 +47,8 @@ _SEPARATORS = (b",", b"\n", b"\r")
 _LONGEST_HEADERS = 1024 * 1024
 
 #: Charsets that a body is read in. Python knows many more, of which some take time without end for a long text.
-_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"})
+_UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
+_CHARSETS = _UTF8 | {"iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"}
 
 #: What CSV is served as. Source: none; the API names no content type for it.
 _CSV_TYPES = frozenset({"text/csv", "application/csv", "text/plain", "application/octet-stream", ""})
@@ -82,6 +83,9 @@ class RawAnswer:
 
     def header(self, name: str) -> str:
         """The value under *name* in whatever case; empty where there is none."""
+        value = self.headers.get(name)
+        if value is not None:
+            return value
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
 
     @property
@@ -140,7 +144,7 @@ def _refuse_overfull(request: PageRequest, body: bytes) -> None:
         DataError: the body holds too many separators.
     """
     most = MOST_COLUMNS * (request.limit + 1)
-    if sum(body.count(separator) for separator in _SEPARATORS) > most:
+    if len(body) > most and sum(body.count(separator) for separator in _SEPARATORS) > most:
         raise DataError(f"{request}: the answer holds more than {most} values; the API may have changed")
 
 
@@ -152,13 +156,19 @@ def _to_utf8(request: PageRequest, answer: RawAnswer) -> bytes:
     """The body in UTF-8 without a byte order mark."""
     named = _CHARSET.search(answer.header("Content-Type"))
     charset = named.group(1) if named else "utf-8"
-    unreadable = UnavailableError(f"{request}: the answer is no text in {_excerpt(charset)}", status=answer.status)
     if charset.lower() not in _CHARSETS:
-        raise unreadable
+        raise _unreadable(request, answer, charset)
     try:
-        return answer.body.decode(charset).removeprefix("\ufeff").encode()
+        text = answer.body.decode(charset)
     except ValueError as error:
-        raise unreadable from error
+        raise _unreadable(request, answer, charset) from error
+    if charset.lower() in _UTF8 and not text.startswith("\ufeff"):
+        return answer.body
+    return text.removeprefix("\ufeff").encode()
+
+
+def _unreadable(request: PageRequest, answer: RawAnswer, charset: str) -> UnavailableError:
+    return UnavailableError(f"{request}: the answer is no text in {_excerpt(charset)}", status=answer.status)
 
 
 _Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]

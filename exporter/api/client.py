@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import SimpleNamespace
 from typing import Protocol
 
 import aiohttp
@@ -39,9 +38,6 @@ _DNS_CACHE_S = 300
 
 #: zlib's word for a gzip header and trailer around the data.
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
-
-#: Under which name aiohttp carries what an attempt does while it waits for a connection.
-_ON_QUEUE = "on_queue"
 
 
 class Outcome(StrEnum):
@@ -113,7 +109,7 @@ class ReportClient:
             async with self._gate.turn(request.studio.credential):
                 return await self._attempt(request, url, number)
 
-        return await self._retry.run(str(request), attempt)
+        return await self._retry.run(request, attempt)
 
     def _stem(self, request: PageRequest) -> str:
         """`build_stem`, remembered: a window may have many pages."""
@@ -144,16 +140,10 @@ class ReportClient:
     async def _ask(self, request: PageRequest, url: URL, headers: Mapping[str, str], body: "_Body") -> RawAnswer:
         """One exchange, within the time limit."""
         seconds = self._options.timeout_s
-
-        def on_queue(*, queued: bool) -> None:
-            limit.reschedule(None if queued else asyncio.get_running_loop().time() + seconds)
-
         try:
             async with (
-                asyncio.timeout(seconds) as limit,
-                self._session.get(
-                    url, headers=headers, allow_redirects=False, trace_request_ctx={_ON_QUEUE: on_queue}
-                ) as response,
+                asyncio.timeout(seconds),
+                self._session.get(url, headers=headers, allow_redirects=False) as response,
             ):
                 whole = await _receive(response, body)
                 return RawAnswer(
@@ -310,31 +300,14 @@ async def _ask_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
         raise _LostError from error
 
 
-async def _queued(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _tell(context, queued=True)
-
-
-async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _tell(context, queued=False)
-
-
-def _tell(context: SimpleNamespace, *, queued: bool) -> None:
-    """Pass it on to the attempt, where the request is one of ours."""
-    if attempt := context.trace_request_ctx:
-        attempt[_ON_QUEUE](queued=queued)
-
-
 @asynccontextmanager
 async def open_session(options: ApiOptions, max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
     """The session that a `ReportClient` needs, closed at the end.
 
     It keeps no cookies and reads no netrc file. A proxy is taken from the environment (HTTPS_PROXY, HTTP_PROXY,
-    NO_PROXY), but never for a loopback address. A request that waits for one of *max_connections* spends none of its
-    time limit.
+    NO_PROXY), but never for a loopback address. It has a connection for each request that the gate lets through, so
+    that none spends its time limit on waiting for one.
     """
-    waiting = aiohttp.TraceConfig()
-    waiting.on_connection_queued_start.append(_queued)
-    waiting.on_connection_queued_end.append(_connected)
     proxy = _proxy(URL(options.base_url))
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, limit_per_host=0, ttl_dns_cache=_DNS_CACHE_S),
@@ -342,7 +315,6 @@ async def open_session(options: ApiOptions, max_connections: int) -> AsyncIterat
         timeout=aiohttp.ClientTimeout(),
         auto_decompress=False,
         middlewares=(_ask_once,),
-        trace_configs=[waiting],
         proxy=proxy.with_user(None) if proxy else None,
         proxy_auth=aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy and proxy.user else None,
     ) as session:

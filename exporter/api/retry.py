@@ -2,7 +2,8 @@
 
 Rules kept here: only `TransientError` is tried again; the server's wait wins over a shorter one of ours; a throttled
 attempt neither waits here nor counts as failed, since the credential's pace slows down for all of its requests; what
-is given up says how often and how long it was tried. Tenacity is wrapped here and nowhere else.
+is given up says how often and how long it was tried. Tenacity is wrapped here and nowhere else; it is called once the
+first attempt failed, since it costs about as much as the request itself.
 """
 
 import asyncio
@@ -62,11 +63,11 @@ class RetryPolicy:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
 
-    async def run(self, where: str, attempt: Callable[[int], Awaitable[T]]) -> T:
+    async def run(self, where: object, attempt: Callable[[int], Awaitable[T]]) -> T:
         """What *attempt* returns in the end.
 
         Args:
-            where: what every message of *attempt* begins with.
+            where: as text, what every message of *attempt* begins with.
             attempt: one try; told its number, which counts from 1 and includes throttled ones.
 
         Raises:
@@ -87,6 +88,17 @@ class RetryPolicy:
                 tally.failed += 1
                 raise
 
+        try:
+            return await counted()
+        except TransientError as error:
+            first = [error]
+
+        async def resumed() -> T:
+            """The first attempt as it ended, then new ones."""
+            if first:
+                raise first.pop()
+            return await counted()
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=lambda _: self._exhausted(tally),
@@ -96,9 +108,9 @@ class RetryPolicy:
             reraise=True,
         )
         try:
-            return await retrying(counted)
+            return await retrying(resumed)
         except TransientError as error:
-            raise _given_up(where, error, tally.made, self.clock() - began_at) from error
+            raise _given_up(str(where), error, tally.made, self.clock() - began_at) from error
 
     def _exhausted(self, tally: _Tally) -> bool:
         return tally.failed >= self.max_attempts or tally.throttled >= _THROTTLED_PER_ATTEMPT * self.max_attempts

@@ -50,7 +50,6 @@ class PageStaged:
 class Attempted:
     """One request ended."""
 
-    where: str
     attempt: int
     outcome: str
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.api.base import ReportSource
-from exporter.core.answer import Format, Page, PageRequest
+from exporter.core.answer import Format, Header, Page, PageRequest
 from exporter.core.plan import Task
 from exporter.core.report import Column, Dataset, DatasetName, Pivot
 from exporter.core.staged import StagedFetch
@@ -18,7 +18,7 @@ from exporter.errors import ChangedError, DataError
 from exporter.jobs.events import Observer, PageStaged, Refetched
 from exporter.jobs.stage import Staging
 from exporter.tables.assembly import Assembly
-from exporter.tables.csv_pages import csv_header
+from exporter.tables.csv_pages import csv_header, first_line
 from exporter.tables.headers import check_headers
 from exporter.tables.labels import Labels, learn_labels, resolve_csv_header
 from exporter.tables.layout import known_columns
@@ -28,6 +28,15 @@ _MOST_LABELS = 100
 
 #: How often a window is fetched from the start before its report is taken to change for good.
 MOST_FETCHES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """What the last page that passed the checks of its head was asked by and headed with, and how its head is read."""
+
+    dataset: Dataset
+    head: tuple[Header, ...] | bytes
+    labels: Labels | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +62,7 @@ class Fetcher:
     observer: Observer
     _labels: dict[tuple[DatasetName, tuple[str, ...]], Labels] = field(default_factory=dict)
     _asked: dict[DatasetName, Dataset] = field(default_factory=dict)
+    _passed: dict[DatasetName, _Passed] = field(default_factory=dict)
 
     async def fetch(self, task: Task, staged: StagedFetch | None = None) -> Assembly:
         """All rows of *task*, checked, staged and sealed.
@@ -122,14 +132,26 @@ class Fetcher:
             format=self._format_of(assembly, offset),
         )
         page = await self.source.fetch(request)
-        labels = None
-        if page.format is Format.JSON:
-            check_headers(page, dataset, dataset.sort_keys)
-        else:
-            labels = await self._labels_for(page)
-        self._ask_for_all(page, labels)
-        rows = await self.staging.add(assembly, page, labels)
+        rows = await self.staging.add(assembly, page, await self._check_head(page))
         self.observer(PageStaged(task=task, rows=rows, total=assembly.total))
+
+    async def _check_head(self, page: Page) -> Labels | None:
+        """Hold what stands above the rows against what was asked; what passed once passes again.
+
+        Returns:
+            What is needed to read the first line of a CSV page.
+        """
+        dataset = page.request.dataset
+        head = page.headers or first_line(page.body)
+        passed = self._passed.get(dataset.name)
+        if passed and passed.dataset is dataset and passed.head == head:
+            return passed.labels
+        labels = None if page.format is Format.JSON else await self._labels_for(page)
+        check_headers(page, dataset, dataset.sort_keys)
+        self._ask_for_all(page, labels)
+        if page.headers or (page.format is Format.CSV and b'"' not in head):  # a quoted line may go on behind its end
+            self._passed[dataset.name] = _Passed(dataset, head, labels)
+        return labels
 
     def _ask_for_all(self, page: Page, labels: Labels | None) -> None:
         """From now on ask for columns that came unasked, so that they are part of the order.

@@ -9,19 +9,21 @@ Rules kept here:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 import pyarrow as pa
 
-from exporter.core.answer import MOST_COLUMNS, Page
+from exporter.core.answer import MOST_COLUMNS, Format, Page
 from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
 from exporter.errors import DataError, ExporterError, NotFoundError
 from exporter.jobs.put import put_surely
+from exporter.jobs.shelf import Pages, Shelf
 from exporter.store.base import ObjectStore
 from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
@@ -42,6 +44,9 @@ from exporter.tables.segment import decode_segment, encode_segment
 
 #: Where so many pages wait to be written, no more are asked for; those in flight still come.
 MOST_WAITING = 64
+
+#: Pages decoded in one go. Fewer cost more calls; more JSON costs more memory, and time once it leaves the CPU's cache.
+MOST_DECODED: Mapping[Format, int] = {Format.JSON: 12, Format.CSV: 100}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,7 @@ class Staging:
         self._waiting: list[_Arrival] = []
         self._arrived = asyncio.Event()
         self._number = 0
+        self._shelf = Shelf()
         self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
         self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
         self._spared: frozenset[str] = frozenset()
@@ -176,6 +182,8 @@ class Staging:
 
         by_name = {field.name: field for field in (*LEADING, *TRAILING)}
         table = pa.concat_tables([t for _, t in pages], promote_options="default") if pages else _no_rows(dataset)
+        # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
+        table = table.combine_chunks()
         front = {
             STUDIO_ID: (page.studio for page, _ in pages),
             WINDOW_START: (page.window.start for page, _ in pages),
@@ -200,6 +208,7 @@ class Staging:
                 users.discard((dataset, fetch_id))
                 if not users and key not in self._spared:
                     self._in_use.pop(key, None)
+                    self._shelf.drop(key)
                     await self._store.delete(key)
 
     async def _pages(self, fetches: Sequence[StagedFetch]) -> list[tuple[StagedPage, pa.Table]]:
@@ -207,18 +216,20 @@ class Staging:
         wanted = {(page.fetch_id, page.offset, key) for f in fetches for key, page in f.pages.values()}
         found: list[tuple[StagedPage, pa.Table]] = []
         for key in dict.fromkeys(key for fetch in fetches for key in fetch.segments):
-            try:
-                data, _ = await self._store.get(key)
-            except NotFoundError as error:
-                raise DataError(f"{key}: staged rows are gone; run again") from error
-            record, table = decode_segment(data)
-            start = 0
-            for page in record.pages:
-                if (page.fetch_id, page.offset, key) in wanted:
-                    found.append((page, table.slice(start, page.rows)))
-                start += page.rows
+            pages = self._shelf.get(key) or await self._read(key)
+            found += [(page, rows) for page, rows in pages if (page.fetch_id, page.offset, key) in wanted]
         found.sort(key=lambda item: (item[0].studio, item[0].window, item[0].offset))
         return found
+
+    async def _read(self, key: str) -> Pages:
+        """The pages of a segment, each with its rows."""
+        try:
+            data, _ = await self._store.get(key)
+        except NotFoundError as error:
+            raise DataError(f"{key}: staged rows are gone; run again") from error
+        record, table = decode_segment(data)
+        ends = accumulate(page.rows for page in record.pages)
+        return [(page, table.slice(end - page.rows, page.rows)) for page, end in zip(record.pages, ends, strict=True)]
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[_Arrival]) -> None:
         pages: list[tuple[_Arrival, StagedPage, pa.Table]] = []
@@ -262,6 +273,7 @@ class Staging:
         )
         table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
+        self._shelf.put(key, [(page, rows) for _, page, rows in pages], table.nbytes)
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         for seal in seals:
@@ -299,7 +311,7 @@ class Staging:
             page = arrival.page
             shape = page.headers or page.body[: page.body.find(b"\n")]
             groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
-        for group in groups.values():
+        for group in (few for alike in groups.values() for few in _in_fews(alike)):
             try:
                 yield from self._split(group, decode_pages([a.page for a in group], dataset, group[0].labels))
             except DataError:
@@ -333,6 +345,11 @@ class Staging:
 def drops_keys(dataset: Dataset) -> bool:
     """Whether staged rows lack a column of the group key, so that they cannot be told apart any more."""
     return any(column.name in dataset.drop for column in dataset.key_columns)
+
+
+def _in_fews(arrivals: Sequence[_Arrival]) -> Iterable[Sequence[_Arrival]]:
+    most = MOST_DECODED[arrivals[0].page.format]
+    return (arrivals[start : start + most] for start in range(0, len(arrivals), most))
 
 
 def _by_dataset(batch: Sequence[_Arrival]) -> Iterable[tuple[Dataset, list[_Arrival]]]:

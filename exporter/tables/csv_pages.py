@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,14 +48,18 @@ def csv_header(page: Page) -> tuple[str, ...]:
     Raises:
         DataError: the body is no UTF-8, or its first line no CSV or longer than that of any report.
     """
-    line = _first_line(page.body).rstrip(b"\r\n")
-    if b'"' not in line and b"\r" not in line and line.isascii() and line:
-        names = tuple(line.decode().split(","))
-    else:
-        names = _split(page).names
+    line = first_line(page.body).rstrip(b"\r\n")
+    names = _plain_names(line) or _split(page).names
     if len(names) > MOST_COLUMNS or any(len(name) > LONGEST_NAME for name in names):
         raise DataError(f"{page.request}: the CSV has too many columns, or a name of one is too long")
     return names
+
+
+@lru_cache(maxsize=64)
+def _plain_names(line: bytes) -> tuple[str, ...]:
+    """The names in a first line that needs no parser; none in any other."""
+    plain = line and line.isascii() and b'"' not in line and b"\r" not in line
+    return tuple(line.decode().split(",")) if plain else ()
 
 
 def read_csv(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> Columns:
@@ -87,7 +92,7 @@ def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> 
         whole = pa.concat_tables(found)
     else:
         # Without quotes every line is a row, so all pages can be parsed in one go and told apart afterwards.
-        page_rows = [body.count(b"\n") for body in bodies]
+        page_rows = [len(body.split(b"\n")) - 1 for body in bodies]
         parsed = _parse(b"".join(bodies), keys)
         if parsed is None or parsed.num_rows != sum(page_rows):
             return None
@@ -98,7 +103,7 @@ def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> 
         if leaf.type is ColumnType.FLOAT64:
             return None
         if leaf.type is ColumnType.INT64:
-            if not pc.all(pc.match_substring_regex(column, _INTEGER), min_count=0).as_py():
+            if not _are_integers(column):
                 return None
             try:
                 column = column.cast(pa.int64())
@@ -110,7 +115,7 @@ def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> 
 
 def _ordinary(pages: Sequence[Page]) -> list[bytes] | None:
     """The bodies behind one common first line without quotes, each ending with a line's end; None if they differ."""
-    head = _first_line(pages[0].body) if pages else b""
+    head = first_line(pages[0].body) if pages else b""
     if not head.endswith(b"\n") or b'"' in head:
         return None
     bodies = []
@@ -120,11 +125,27 @@ def _ordinary(pages: Sequence[Page]) -> list[bytes] | None:
         body = page.body[len(head) :]
         if body and not body.endswith(b"\n"):
             body += b"\n"
-        returns = body.count(b"\r")
-        if body.count(b'"') % 2 or (returns and returns != body.count(b"\r\n")):
+        if (b"\r" in body and not _ends_alike(body)) or (b'"' in body and body.count(b'"') % 2):
             return None
         bodies.append(body)
     return bodies
+
+
+def _ends_alike(body: bytes) -> bool:
+    """Whether every carriage return stands before a line feed, and every line feed behind one.
+
+    By splitting, which takes half the time of counting.
+    """
+    *lines, _ = body.split(b"\n")
+    return len(body.split(b"\r")) - 1 == len(lines) and all(line.endswith(b"\r") for line in lines)
+
+
+def _are_integers(column: pa.Array) -> bool:
+    """Whether all texts, nulls apart, are integers as `values.py` takes them."""
+    digits = pc.all(pc.ascii_is_decimal(column), min_count=0).as_py()
+    if digits and not pc.any(pc.starts_with(column, "0"), min_count=0).as_py():
+        return True
+    return bool(pc.all(pc.match_substring_regex(column, _INTEGER), min_count=0).as_py())
 
 
 def _parse(body: bytes, keys: Sequence[str]) -> pa.Table | None:
@@ -147,7 +168,8 @@ def _parse(body: bytes, keys: Sequence[str]) -> pa.Table | None:
         return None
 
 
-def _first_line(body: bytes) -> bytes:
+def first_line(body: bytes) -> bytes:
+    """The bytes up to the first line feed, and with it."""
     return body[: body.find(b"\n") + 1] or body
 
 

@@ -397,22 +397,6 @@ async def test_a_body_that_stops_coming_is_not_waited_for():
     assert given.attempts == [(1, FAILED, 20)]
 
 
-async def test_time_in_the_queue_for_a_connection_is_no_time_of_the_attempt():
-    release = asyncio.Event()
-    async with tiny_server(waits_for(release, json_page())) as server, setting(server.url, connections=1) as slow:
-        options = ApiOptions(base_url=server.url, timeout_s=0.3, max_attempts=1)
-        queued = Setting(slow.client._session, options)
-        first = asyncio.create_task(slow.fetch())
-        while not server.heads:
-            await asyncio.wait({first}, timeout=0.01)
-        second = asyncio.create_task(queued.fetch())
-        await asyncio.wait({second}, timeout=0.5)
-        assert not second.done()
-        release.set()
-        assert [page.total for page in await asyncio.gather(first, second)] == [1, 1]
-        assert server.connections == 1
-
-
 async def test_cancelling_ends_an_attempt_at_once_and_counts_it():
     never = asyncio.Event()
     async with tiny_server(waits_for(never)) as server, setting(server.url) as given:

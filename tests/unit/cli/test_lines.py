@@ -47,7 +47,7 @@ def planned():
 
 
 def attempted(outcome):
-    return Attempted(where="harbour-yoga 2025-01 page 1", attempt=1, outcome=outcome)
+    return Attempted(attempt=1, outcome=outcome)
 
 
 def log_of(*events, objects=True, clock=None):

@@ -30,7 +30,7 @@ def begin(meter, *tasks):
 
 
 def attempt(meter, outcome="ok", number=1):
-    meter.note(Attempted(where="harbour-yoga 2025-01 page 1", attempt=number, outcome=outcome))
+    meter.note(Attempted(attempt=number, outcome=outcome))
 
 
 def test_before_the_first_page_nothing_is_known_of_the_time_left(meter):
