@@ -15,6 +15,11 @@ from tests.support.s3_servers import moto_server, seaweedfs_server
 KINDS = ("folder", "moto", "seaweedfs", "auto")
 
 
+def real_store() -> str | None:
+    """The kind of the one store here that is a real one, where it is installed."""
+    return "seaweedfs" if (Path(sysconfig.get_path("scripts")) / "weed").exists() else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
     """An empty sink.
@@ -45,7 +50,7 @@ class Sink:
 async def open_sink(kind: str, folder: Path) -> AsyncIterator[Sink]:
     """A sink of *kind*; *folder* takes all that it stores. `auto`: SeaweedFS where there is one, else a folder."""
     if kind == "auto":
-        kind = "seaweedfs" if (Path(sysconfig.get_path("scripts")) / "weed").exists() else "folder"
+        kind = real_store() or "folder"
     folder.mkdir(parents=True)  # noqa: ASYNC240 - before anything runs
     if kind == "folder":
         path = folder / "lake"

@@ -37,7 +37,7 @@ from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.rate import busiest_minute
 from exporter.sandbox.server import Sandbox, serve
 from exporter.sandbox.studios import Customer, MadeUpStudio
-from tests.load.sinks import Sink, open_sink
+from tests.load.sinks import Sink, open_sink, real_store
 from tests.load.watch import Ran, watched
 from tests.support.changed_source import in_span
 from tests.support.exports import config_for, expected, groups, months, published, tokens_of
@@ -356,8 +356,8 @@ def main() -> int:
         "--sinks",
         nargs="+",
         choices=("folder", "moto", "seaweedfs"),
-        default=["folder", "seaweedfs"],
-        help="one lane each (default folder seaweedfs)",
+        default=["folder", real_store() or "moto"],
+        help="one lane each (default folder, and seaweedfs where it is installed, else moto)",
     )
     parser.add_argument("--tell-every", type=float, default=60, help="seconds between lines on stderr (default 60)")
     options = parser.parse_args()
