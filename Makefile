@@ -4,9 +4,13 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench test-spark fuzz audit clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench load crowd soak test-spark fuzz audit clean
 SECONDS ?= 60
 SEEDS ?= 10000
+STUDIOS ?= 1000
+MONTHS ?= 36
+ROWS ?= 278
+EXPORTERS ?= 50
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +75,16 @@ mutants: setup ## plant defects in a copy of the program and see that the simula
 
 bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
 	@$(BIN)/python bench/run.py
+
+load: setup ## one run of STUDIOS=1000 x MONTHS=36 x ROWS=278 (10 million rows), its cost and memory (minutes)
+	@$(BIN)/python -m tests.load.full --studios $(STUDIOS) --months $(MONTHS) --rows $(ROWS)
+
+crowd: setup ## EXPORTERS=50 at once into one bucket (SeaweedFS; else a folder): no row lost, no limit broken (minutes)
+	@$(BIN)/python -m tests.load.crowd --exporters $(EXPORTERS)
+
+soak: SECONDS = 3600
+soak: setup ## the program again and again for SECONDS=3600 under 10 % faults, killed now and then; SEED=1
+	@$(BIN)/python -m tests.load.soak --seconds $(SECONDS) --seed $(or $(SEED),1)
 
 clean: ## remove what the other targets made
 	@rm -rf .venv .venv-audit .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,7 +1,10 @@
 """A report API that costs next to nothing: every page is made before the first request.
 
-Each studio and window has the same number of rows; a page's bytes are the same for all of them. Speaks just enough
-HTTP/1.1 for keep-alive clients. Prints its port and serves until its input ends.
+Each studio and window has the same number of rows; a page's bytes are the same for all of them. Asked for `count`
+alone, it tells the sum over the calendar months of the request. Speaks just enough HTTP/1.1 for keep-alive clients.
+
+Prints its port and serves until its input ends. Each line of input is answered with one line of JSON: how many
+requests came, how many of them for sums, how many different ones, and the most connections that were open at once.
 """
 
 import argparse
@@ -74,19 +77,53 @@ def answer(kind, body):
     return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+def grand_total(query, rows):
+    """The sum over as many whole months as the request touches."""
+    (since,), (until,) = query["event_starts_at_gte"], query["event_starts_at_lte"]
+    months = (int(until[:4]) - int(since[:4])) * 12 + int(until[5:7]) - int(since[5:7]) + 1
+    total = months * sum(value("count", row) for row in range(rows))
+    header = {"label": "Count", "key": "count", "sortable": True}
+    document = {"total": 1, "column_headers": [header], "rows": [{"count": total}]}
+    return answer("application/json", json.dumps(document).encode())
+
+
+class Seen:
+    """What came so far."""
+
+    def __init__(self):
+        self.requests = self.sums = self.connections = self.most_connections = 0
+        self.different = set()
+
+    def to_json(self):
+        counts = {name: getattr(self, name) for name in ("requests", "sums", "most_connections")}
+        return json.dumps({**counts, "different": len(self.different)})
+
+
 class Connection(asyncio.Protocol):
-    def __init__(self, pages, latency_s):
-        self.pages, self.latency_s, self.buffer = pages, latency_s, b""
+    def __init__(self, pages, options, seen):
+        self.pages, self.rows, self.latency_s, self.seen = pages, options.rows, options.latency_ms / 1000, seen
+        self.buffer = b""
 
     def connection_made(self, transport):
         self.transport = transport
+        self.seen.connections += 1
+        self.seen.most_connections = max(self.seen.most_connections, self.seen.connections)
+
+    def connection_lost(self, _exc):
+        self.seen.connections -= 1
 
     def data_received(self, data):
         self.buffer += data
         while b"\r\n\r\n" in self.buffer:
             request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+            self.seen.requests += 1
+            self.seen.different.add(hash(request))
             query = parse_qs(request.split(b" ", 2)[1].partition(b"?")[2].decode())
-            page = self.pages[int(query["offset"][0]), query["format"][0]]
+            if query.get("columns") == ["count"]:
+                self.seen.sums += 1
+                page = grand_total(query, self.rows)
+            else:
+                page = self.pages[int(query["offset"][0]), query["format"][0]]
             if self.latency_s:
                 asyncio.get_running_loop().call_later(self.latency_s, self.transport.write, page)
             else:
@@ -100,9 +137,11 @@ async def main():
     options = parser.parse_args()
     pages = bodies(options.rows)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(pages, options.latency_ms / 1000), "127.0.0.1", 0)
+    seen = Seen()
+    server = await loop.create_server(lambda: Connection(pages, options, seen), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        print(seen.to_json(), flush=True)
 
 
 if __name__ == "__main__":

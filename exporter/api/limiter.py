@@ -178,6 +178,11 @@ class Gate:
         """Requests a minute that are assumed to be allowed now."""
         return self._lane(credential).pace.limit
 
+    @property
+    def _share(self) -> int:
+        """Requests that each lane may have in flight."""
+        return math.ceil(self._max / max(1, len(self._active)))
+
     def _lane(self, credential: CredentialKey) -> _Lane:
         lane = self._lanes.get(credential)
         if lane is None:
@@ -206,8 +211,7 @@ class Gate:
 
     def _pump(self) -> None:
         """Grant turns, one lane after the other, until nobody can be let through."""
-        now = self._clock()
-        share = math.ceil(self._max / max(1, len(self._active)))
+        now, share = self._clock(), self._share
         while self._runnable and self._in_flight < self._max and not self._held:
             credential, lane = self._runnable.popitem(last=False)
             waiter = lane.next_waiter()
@@ -254,10 +258,13 @@ class Gate:
         self._pump()
 
     def _look_whether_idle(self, credential: CredentialKey, lane: _Lane) -> None:
-        """Where nothing of a lane waits or is under way, the others' share has grown."""
+        """Where nothing of a lane waits or is under way, the others' share may have grown."""
         if not lane.active:
+            before = self._share
             self._active.discard(credential)
-            self._runnable.update((key, self._lanes[key]) for key in self._active)
+            if self._share > before:
+                # Only then: with many more lanes than connections, each turn that ends would look at all of them.
+                self._runnable.update((key, self._lanes[key]) for key in self._active)
             self._pump()
 
     def _refuse(self, lane: _Lane, error: CredentialError) -> None:

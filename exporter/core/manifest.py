@@ -5,12 +5,15 @@ Times are aware UTC. Nothing in it is secret or personal: studios are named by o
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter.core.reconcile import Reconciled
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Grows when a reader of older manifests would misunderstand a newer one.
 MANIFEST_VERSION = 1
@@ -169,9 +172,10 @@ class Manifest:
     totals: Totals = field(default_factory=Totals)
 
     def to_json(self) -> bytes:
-        """UTF-8, indented for people."""
-        document = {"manifest_version": MANIFEST_VERSION, **asdict(self)}
-        return (json.dumps(document, indent=1, default=_plain, ensure_ascii=False) + "\n").encode()
+        """UTF-8; a line for each task, object and comparison."""
+        document = {"manifest_version": MANIFEST_VERSION, **_fields(self)}
+        lines = ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in document.items())
+        return f"{{\n{lines}\n}}\n".encode()
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -237,7 +241,26 @@ def sum_totals(manifests: Sequence[Manifest]) -> Totals:
     return Totals(**{**asdict(total), "seconds": seconds})
 
 
+def _lines(value: object) -> str:
+    """JSON on one line; where it is records, each on a line of its own."""
+    if not isinstance(value, tuple) or not value or not is_dataclass(value[0]):
+        return _one_line(value)
+    lines = ",\n".join(map(_one_line, value))
+    return f"[\n{lines}\n]"
+
+
+def _one_line(value: object) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _fields(value: "DataclassInstance") -> dict[str, object]:
+    """A record's values by name, not copied: a manifest has tens of thousands of them."""
+    return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
     raise TypeError(f"{type(value).__name__} has no place in a manifest")

@@ -1,7 +1,7 @@
 """What the sink tells of earlier runs: their manifests, and the ledgers of what is published."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, parse_manifest
@@ -62,17 +62,22 @@ async def latest_manifests(store: ObjectStore, datasets: Sequence[DatasetName]) 
 
 async def read_manifests(store: ObjectStore, dataset: DatasetName, *, last: int | None = None) -> tuple[Manifest, ...]:
     """The manifests of *dataset*, oldest first; only the *last* so many where given."""
+    return tuple([manifest async for manifest in each_manifest(store, dataset, last=last)])
+
+
+async def each_manifest(
+    store: ObjectStore, dataset: DatasetName, *, last: int | None = None
+) -> AsyncIterator[Manifest]:
+    """The manifests of *dataset*, oldest first, one after the other: years of them need not be in memory at once."""
     others = {latest_key(dataset), confirmed_key(dataset)}
     keys = [info.key for info in await store.list(manifests_prefix(dataset)) if info.key not in others]
     if last is not None:
         keys = keys[-last:]
-    limit = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(key: str) -> Manifest | None:
-        async with limit:
-            return await _manifest(store, key)
-
-    return tuple(m for m in await asyncio.gather(*(read(key) for key in keys)) if m)
+    for first in range(0, len(keys), READS_AT_ONCE):
+        batch = keys[first : first + READS_AT_ONCE]
+        for key, data in zip(batch, await asyncio.gather(*(_bytes(store, key) for key in batch)), strict=True):
+            if data is not None:
+                yield _parsed(key, data)
 
 
 async def _ledger(store: ObjectStore, partition: Partition) -> Ledger:
@@ -89,10 +94,19 @@ async def _ledger(store: ObjectStore, partition: Partition) -> Ledger:
 
 
 async def _manifest(store: ObjectStore, key: str) -> Manifest | None:
+    data = await _bytes(store, key)
+    return None if data is None else _parsed(key, data)
+
+
+async def _bytes(store: ObjectStore, key: str) -> bytes | None:
     try:
         data, _ = await store.get(key)
     except NotFoundError:
         return None
+    return data
+
+
+def _parsed(key: str, data: bytes) -> Manifest:
     try:
         return parse_manifest(data)
     except ValueError as error:

@@ -6,7 +6,7 @@ expected and what was seen.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -18,7 +18,7 @@ from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError
-from exporter.jobs.history import read_manifests
+from exporter.jobs.history import each_manifest
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
@@ -90,8 +90,12 @@ async def verify(
         StoreError: the sink cannot be read.
         SourceError: the API did not tell its totals.
     """
-    manifests = await read_manifests(store, dataset.name)
-    found = _Found(recorded=_newest_objects(manifests), tasks=_newest_tasks(manifests))
+    objects: list[ObjectRecord] = []
+    tasks: dict[_Span, tuple[str, TaskRecord]] = {}
+    async for manifest in each_manifest(store, dataset.name):
+        objects += manifest.objects
+        tasks |= _published_tasks(manifest)
+    found = _Found(recorded=_newest_objects(objects), tasks=tasks)
     keys = {info.key for info in await store.list(partitions_prefix(dataset.name))}
     for key in sorted(keys | found.recorded.keys()):
         partition = parse_partition(key)
@@ -171,13 +175,12 @@ def _against_ledger(
     return differences
 
 
-def _newest_objects(manifests: Sequence[Manifest]) -> Mapping[str, Sequence[ObjectRecord]]:
+def _newest_objects(records: Iterable[ObjectRecord]) -> Mapping[str, Sequence[ObjectRecord]]:
     """What each part may be: as it was put last, or as it was found unchanged after that.
 
     A run may find a part unchanged in the moment in which another replaces it, so the two are not told apart by time.
     """
     newest: dict[str, list[ObjectRecord]] = {}
-    records = (record for manifest in manifests for record in manifest.objects)
     for record in sorted(records, key=lambda record: record.published_at):
         if record.unchanged:
             newest.setdefault(record.key, []).append(record)
@@ -186,13 +189,12 @@ def _newest_objects(manifests: Sequence[Manifest]) -> Mapping[str, Sequence[Obje
     return newest
 
 
-def _newest_tasks(manifests: Sequence[Manifest]) -> dict[_Span, tuple[str, TaskRecord]]:
-    tasks: dict[_Span, tuple[str, TaskRecord]] = {}
-    for manifest in manifests:
-        for task in manifest.tasks:
-            if task.state in {TaskState.PUBLISHED, TaskState.EMPTY}:
-                tasks[StudioId(task.studio), _window(task)] = (manifest.run_id, task)
-    return tasks
+def _published_tasks(manifest: Manifest) -> dict[_Span, tuple[str, TaskRecord]]:
+    return {
+        (StudioId(task.studio), _window(task)): (manifest.run_id, task)
+        for task in manifest.tasks
+        if task.state in {TaskState.PUBLISHED, TaskState.EMPTY}
+    }
 
 
 def _window(task: TaskRecord) -> Window:
@@ -203,23 +205,25 @@ async def _ask(
     source: ReportSource, dataset: Dataset, studios: Sequence[Studio], found: _Found
 ) -> tuple[SourceTotal, ...]:
     """Each studio's own totals, over ranges of days as long as possible."""
-    wanted = [(studio, days) for studio in studios for days in _ranges(studio.id, found)]
-    totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days in wanted))
+    measures: dict[StudioId, dict[Window, int]] = {}
+    for (studio_id, window), number in found.measure.items():
+        measures.setdefault(studio_id, {})[window] = number
+    wanted = [
+        (studio, days, sum(n for window, n in measures[studio.id].items() if days.covers(window)))
+        for studio in studios
+        for days in _ranges(measures.get(studio.id, {}))
+    ]
+    totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days, _ in wanted))
     return tuple(
-        SourceTotal(
-            studio=studio.id,
-            days=days,
-            published=sum(n for (s, w), n in found.measure.items() if s == studio.id and days.covers(w)),
-            source=total,
-        )
-        for (studio, days), total in zip(wanted, totals, strict=True)
+        SourceTotal(studio=studio.id, days=days, published=published, source=total)
+        for (studio, days, published), total in zip(wanted, totals, strict=True)
     )
 
 
-def _ranges(studio: StudioId, found: _Found) -> list[Window]:
-    """The published windows of *studio*, those that follow each other taken together."""
+def _ranges(windows: Iterable[Window]) -> list[Window]:
+    """*windows* with those that follow each other taken together."""
     ranges: list[Window] = []
-    for window in sorted(w for s, w in found.measure if s == studio):
+    for window in sorted(windows):
         if ranges and ranges[-1].end == window.start:
             ranges[-1] = Window(ranges[-1].start, window.end)
         else:

@@ -43,6 +43,9 @@ _MODES: Mapping[Readers, tuple[int, int]] = {
     Readers.ALL: (0o644, 0o755),
 }
 
+#: Objects that are read or written at once: each is an open file, and a process may have few.
+_MOST_OPEN = 32
+
 #: How often a put begins again because another process removed the folder under it.
 _ATTEMPTS = 50
 
@@ -85,6 +88,7 @@ class LocalStore:
         self._url = url or str(root)
         self._file_mode, self._folder_mode = _MODES[readers]
         self._tidied: set[Path] = set()
+        self._open = asyncio.Semaphore(_MOST_OPEN)
 
     @property
     def url(self) -> str:
@@ -93,11 +97,13 @@ class LocalStore:
 
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         """The whole object."""
-        return await _to_the_end(self._read(key, None))
+        async with self._open:
+            return await _to_the_end(self._read(key, None))
 
     async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
         """The last *size_bytes* of the object."""
-        return await _to_the_end(self._read(key, size_bytes))
+        async with self._open:
+            return await _to_the_end(self._read(key, size_bytes))
 
     async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
         """Write the whole object; when this returns, it survives a power cut."""
@@ -106,7 +112,8 @@ class LocalStore:
             for _ in range(_ATTEMPTS):
                 # Another process may remove the folder, empty as it still is, before the first file lies in it.
                 with suppress(FileNotFoundError):
-                    return await _to_the_end(self._put_once(key, path, data, condition))
+                    async with self._open:
+                        return await _to_the_end(self._put_once(key, path, data, condition))
         raise StoreError(
             f"{self._url}/{key}: cannot write: its folder was removed {_ATTEMPTS} times meanwhile; "
             "stop what else is at work there"

@@ -93,7 +93,7 @@ class Looked(LocalStore):
         self._look()
 
     def _look(self):
-        if any(self._root_path.glob(f"{DATASET}/month=*/*")):
+        if any(self._root_path.glob(f"{DATASET}/month=*/part-*.parquet")):
             self.seen.append(query(COUNTS.format(by_path(self._root_path))))
 
 

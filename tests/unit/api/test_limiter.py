@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.api import limiter
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError, UnavailableError
 from tests.support.timed_api import Minute, TimedApi, ask, busiest_minute, make_gate
@@ -584,6 +586,30 @@ def test_a_request_that_is_cancelled_gives_its_connection_back():
         return now()
 
     assert run_virtual(main) == 1
+
+
+def test_a_turn_costs_no_more_work_where_there_are_many_credentials():
+    def work(credentials):
+        """Calls of the gate's own functions for each request."""
+        calls = 0
+
+        def count(frame, event, _argument):
+            nonlocal calls
+            calls += event == "call" and frame.f_code.co_filename == limiter.__file__
+
+        async def main():
+            gate, api = make_gate(1000, max_connections=4), TimedApi(limit=1000)
+            keys = [CredentialKey(f"key-{n}") for n in range(credentials)]
+            await asyncio.gather(*(ask(gate, key, api) for key in keys for _ in range(3)))
+
+        sys.setprofile(count)
+        try:
+            run_virtual(main)
+        finally:
+            sys.setprofile(None)
+        return calls / (3 * credentials)
+
+    assert work(300) < 1.5 * work(20)
 
 
 def test_lanes_take_turns():

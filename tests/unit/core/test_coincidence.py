@@ -1,8 +1,10 @@
 """Studios of one credential that are answered with the same ids."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from exporter.core.coincidence import Coincidence
+from exporter.core.coincidence import FEWEST_SHARED, SHARED, Coincidence
 from tests.support.tasks import make_dataset, make_studio, make_task, month
 
 COVE = make_studio("cove", credential="shared")
@@ -69,3 +71,20 @@ def test_the_twin_is_found_among_several():
         studio = make_studio(name, credential="shared")
         assert seen.add(make_task(studio), ids(100 * number, 100 * number + 9)) is None
     assert seen.add(make_task(DUNE), ids(100, 109)) == "cove"
+
+
+@given(theirs=st.frozensets(st.integers(0, 40)), mine=st.frozensets(st.integers(0, 40)), same=st.integers(0, 32))
+def test_two_studios_are_one_just_where_they_share_enough(theirs, mine, same):
+    # Ids that both have, so that they are often enough alike.
+    theirs, mine = theirs | ids(100, 100 + same), mine | ids(100, 100 + same)
+    shared = len(theirs & mine)
+    alike = shared >= FEWEST_SHARED and shared >= SHARED * max(len(theirs), len(mine))
+    assert (second_of(theirs, mine) == "cove") == alike
+
+
+@given(st.lists(st.frozensets(st.integers(-(2**63), 2**63 - 1), max_size=32), min_size=1, max_size=4))
+def test_a_window_that_is_fetched_again_counts_with_its_last_ids(fetched):
+    seen = Coincidence()
+    for found in fetched:
+        assert seen.add(make_task(COVE), found) is None
+    assert (seen.add(make_task(DUNE), fetched[-1]) == "cove") == (len(fetched[-1]) >= FEWEST_SHARED)

@@ -1,0 +1,110 @@
+"""Very many small tasks in one run: what it costs in calls, connections and files, which no machine changes."""
+
+import asyncio
+import os
+import resource
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from exporter.app import Choice
+from exporter.core.manifest import RunState
+from exporter.core.partition import LEASES, STAGING
+from exporter.store.base import Condition, ObjectInfo
+from exporter.store.local import LocalStore
+from exporter.store.memory import MemoryStore
+from tests.load.quick_api import config_text, quick_api, tokens
+from tests.support.exports import app_for
+
+STUDIOS, MONTHS, ROWS, CONNECTIONS = 200, 12, 2, 8
+TASKS = STUDIOS * MONTHS
+
+
+class CountingStore(MemoryStore):
+    """A store in memory.
+
+    Attributes:
+        calls: how often each part of the sink was read, listed or written, by the first part of the key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def _count(self, key: str) -> None:
+        self.calls[key.partition("/")[0]] += 1
+
+    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
+        self._count(key)
+        return await super().get(key)
+
+    async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
+        self._count(key)
+        return await super().tail(key, size_bytes)
+
+    async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
+        self._count(key)
+        return await super().put(key, data, condition=condition)
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        self._count(prefix)
+        return await super().list(prefix)
+
+    async def delete(self, key: str) -> None:
+        self._count(key)
+        await super().delete(key)
+
+
+async def test_thousands_of_tasks_cost_the_least_requests_few_connections_and_few_calls_of_the_sink():
+    with quick_api(ROWS) as api:
+        text = config_text(api.base_url, studios=STUDIOS, months=MONTHS, sink="./lake", max_connections=CONNECTIONS)
+        store = CountingStore()
+        app = app_for(text, tokens(STUDIOS), store)
+
+        (manifest,) = await app.run(Choice(), lambda _: None)
+        counts = api.counts()
+        assert (manifest.state, manifest.totals.rows) == (RunState.OK, TASKS * ROWS)
+        assert (counts.requests, counts.sums) == (TASKS + STUDIOS, STUDIOS)
+        assert counts.different == counts.requests
+        assert counts.most_connections <= CONNECTIONS
+        # A lease is read, taken and given back, and renewed four times a minute.
+        assert store.calls.pop(LEASES) < 8 * STUDIOS
+        # A segment, of several pages as a rule, is written, read for each of its partitions, and deleted.
+        assert store.calls.pop(STAGING) < 3 * TASKS
+        # Each part is read and put once; the rest is the manifest, and what is asked before the run.
+        assert store.calls.total() <= 2 * MONTHS + 10
+
+        for again in (
+            lambda: app.run(Choice(), lambda _: None),
+            lambda: app.plan(Choice()),
+            lambda: app.verify(Choice(), source=False),
+        ):
+            store.calls.clear()
+            await again()
+            # The sink is asked by partition, not by task.
+            assert store.calls.total() <= 3 * MONTHS
+        assert api.counts() == counts
+
+
+@contextmanager
+def few_files(more: int) -> Iterator[None]:
+    """This process may open so many files more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(number) for number in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")  # noqa: PTH112 - a condition, no path
+async def test_a_folder_takes_hundreds_of_objects_at_once_with_few_open_files(tmp_path):
+    store = LocalStore(tmp_path / "lake")
+    keys = [f"_leases/{number:03}.json" for number in range(400)]
+    with few_files(100):
+        await asyncio.gather(*(store.put(key, key.encode()) for key in keys))
+        found = await asyncio.gather(*(store.get(key) for key in keys))
+    assert [data.decode() for data, _ in found] == keys
