@@ -18,7 +18,7 @@ from exporter.cli import lines, output
 from exporter.cli.codes import ExitCode
 from exporter.core.text import printable
 from exporter.errors import ExporterError, UsageError
-from exporter.process import keep_memory_small
+from exporter.process import tune_memory
 
 #: The modules of the commands that need no configuration; all others are in `commands`.
 _MODULES = {"demo": "demo", "init": "init", "sandbox": "sandbox"}
@@ -37,7 +37,7 @@ class Command(Protocol):
 
 def dispatch(args: Namespace) -> ExitCode:
     """Run the command that *args* name to its end."""
-    keep_memory_small()
+    tune_memory()
     module = import_module(f"exporter.cli.{_MODULES.get(args.command, 'commands')}")
     command = cast(Command, getattr(module, args.command))
     try:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from exporter.core.staged import StagedPage
 
 #: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
-MOST_BYTES = 12 * 1024 * 1024
+MOST_BYTES = 24 * 1024 * 1024
 
 #: The pages of a segment, each with its rows.
 Pages = Sequence[tuple[StagedPage, pa.Table]]
