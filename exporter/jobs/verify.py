@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exporter.api.base import ReportSource
-from exporter.core.ledger import Ledger
+from exporter.core.ledger import Ledger, Withheld
 from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
 from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
+from exporter.core.receipt import Receipt, Replaced
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError
-from exporter.jobs.history import read_manifests
+from exporter.jobs.history import read_manifests, read_receipts
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
@@ -34,13 +35,24 @@ class SourceTotal:
     Attributes:
         studio, days: whose, of which days.
         published: sum published.
+        withheld: sum of what the API told of people who are left out (see `exporter forget`).
         source: sum as the API counts it now.
     """
 
     studio: StudioId
     days: Window
     published: int
+    withheld: int
     source: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the API counts what is published, and what is withheld."""
+        return self.published + self.withheld == self.source
+
+    def __str__(self) -> str:
+        withheld = f" and {self.withheld} withheld" if self.withheld else ""
+        return f"{self.studio} {self.days}: {self.published} are published{withheld}, the API counts {self.source} now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +63,7 @@ class Verified:
         dataset: its name.
         parts, rows: read.
         measure: sum of the counts (rows, where the report has none).
+        withheld: rows that the API told of people who are left out.
         differences: one line each; empty where everything agrees.
         source: the API's totals; empty where it was not asked.
     """
@@ -59,6 +72,7 @@ class Verified:
     parts: int
     rows: int
     measure: int
+    withheld: int
     differences: tuple[str, ...]
     source: tuple[SourceTotal, ...] = ()
 
@@ -72,6 +86,7 @@ class _Found:
     parts: int = 0
     rows: dict[_Span, int] = field(default_factory=dict)
     measure: dict[_Span, int] = field(default_factory=dict)
+    withheld: dict[_Span, Withheld] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -91,7 +106,8 @@ async def verify(
         SourceError: the API did not tell its totals.
     """
     manifests = await read_manifests(store, dataset.name)
-    found = _Found(recorded=_newest_objects(manifests), tasks=_newest_tasks(manifests))
+    receipts = await read_receipts(store)
+    found = _Found(recorded=_newest_objects(dataset, manifests, receipts), tasks=_newest_tasks(manifests))
     keys = {info.key for info in await store.list(partitions_prefix(dataset.name))}
     for key in sorted(keys | found.recorded.keys()):
         partition = parse_partition(key)
@@ -107,16 +123,16 @@ async def verify(
     if source is not None:
         totals = await _ask(source, dataset, studios, found)
         found.differences += [
-            f"{dataset.name}: {t.studio} {t.days}: {t.published} are published, the API counts {t.source} now;"
-            f" run again, with --full where the days are settled"
-            for t in totals
-            if t.published != t.source
+            f"{dataset.name}: {total}; run again, with --full where the days are settled"
+            for total in totals
+            if not total.agrees
         ]
     return Verified(
         dataset=dataset.name,
         parts=found.parts,
         rows=sum(found.rows.values()),
         measure=sum(found.measure.values()),
+        withheld=sum(withheld.rows for withheld in found.withheld.values()),
         differences=tuple(found.differences),
         source=totals,
     )
@@ -147,6 +163,8 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
     for entry in ledger.entries:
         found.rows.setdefault((entry.studio, entry.window), 0)
         found.measure.setdefault((entry.studio, entry.window), 0)
+        if entry.withheld:
+            found.withheld[entry.studio, entry.window] = entry.withheld
 
 
 def _against_ledger(
@@ -166,24 +184,55 @@ def _against_ledger(
         if partition_of(partition.dataset, window) != partition:
             differences.append(f"{where}: belongs to another partition")
         run_id, task = tasks.get(span, ("", None))
-        if task and run_id == entry.run_id and task.state is not TaskState.FAILED and task.rows != entry.rows:
-            differences.append(f"{where}: {entry.rows} rows, the manifest of {run_id} says {task.rows}")
+        if not task or run_id != entry.run_id or task.state is TaskState.FAILED:
+            continue
+        # Who was forgotten since is withheld now; what the API told stays the same.
+        if task.rows + task.withheld != entry.rows + entry.withheld.rows:
+            differences.append(
+                f"{where}: {_counted(entry.rows, entry.withheld.rows)}, the manifest of {run_id} says"
+                f" {_counted(task.rows, task.withheld)}"
+            )
     return differences
 
 
-def _newest_objects(manifests: Sequence[Manifest]) -> Mapping[str, Sequence[ObjectRecord]]:
+def _counted(rows: int, withheld: int) -> str:
+    return f"{rows} rows and {withheld} withheld" if withheld else f"{rows} rows"
+
+
+def _newest_objects(
+    dataset: Dataset, manifests: Sequence[Manifest], receipts: Sequence[Receipt]
+) -> Mapping[str, Sequence[ObjectRecord]]:
     """What each part may be: as it was put last, or as it was found unchanged after that.
 
     A run may find a part unchanged in the moment in which another replaces it, so the two are not told apart by time.
+    The same goes for a part that a `forget` was about to put when it was stopped.
     """
     newest: dict[str, list[ObjectRecord]] = {}
-    records = (record for manifest in manifests for record in manifest.objects)
+    records = [record for manifest in manifests for record in manifest.objects]
+    records += [_as_put(item, receipt) for receipt in receipts for item in receipt.replaced if _is_of(dataset, item)]
     for record in sorted(records, key=lambda record: record.published_at):
         if record.unchanged:
             newest.setdefault(record.key, []).append(record)
         else:
             newest[record.key] = [record]
     return newest
+
+
+def _is_of(dataset: Dataset, item: Replaced) -> bool:
+    partition = parse_partition(item.key)
+    return partition is not None and partition.dataset == dataset.name
+
+
+def _as_put(item: Replaced, receipt: Receipt) -> ObjectRecord:
+    return ObjectRecord(
+        key=item.key,
+        rows=item.rows_left,
+        bytes=item.after.bytes,
+        sha256=item.after.sha256,
+        columns=(),
+        published_at=item.replaced_at,
+        unchanged=receipt.ended_at is None,
+    )
 
 
 def _newest_tasks(manifests: Sequence[Manifest]) -> dict[_Span, tuple[str, TaskRecord]]:
@@ -210,6 +259,7 @@ async def _ask(
             studio=studio.id,
             days=days,
             published=sum(n for (s, w), n in found.measure.items() if s == studio.id and days.covers(w)),
+            withheld=sum(n.measure for (s, w), n in found.withheld.items() if s == studio.id and days.covers(w)),
             source=total,
         )
         for (studio, days), total in zip(wanted, totals, strict=True)
