@@ -70,12 +70,10 @@ class Suppression:
         Raises:
             DataError, StoreError: it could not be read or written.
         """
-        pepper = await self._pepper()
-        if pepper is None and not await self.read():
+        await self.read()
+        while (pepper := await self._pepper()) is None:
+            # Of several at once, whoever comes first makes it.
             await put_if(self._store, pepper_key(), pepper_to_json(secrets.token_bytes(PEPPER_BYTES)), Absent())
-            pepper = await self._pepper()  # of whoever came first
-        if pepper is None:
-            raise StoreError(f"{pepper_key()}: was put and is not there; run again")
         subjects = person.subjects(pepper)
         for conflicts in range(MOST_CONFLICTS):
             if conflicts:
