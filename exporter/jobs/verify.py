@@ -35,15 +35,15 @@ class SourceTotal:
     Attributes:
         studio, days: whose, of which days.
         published: sum published.
-        withheld: sum of what the API told of people who are left out (see `exporter forget`).
         source: sum as the API counts it now.
+        withheld: sum of what the API told of people who are left out (see `exporter forget`).
     """
 
     studio: StudioId
     days: Window
     published: int
-    withheld: int
     source: int
+    withheld: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -63,18 +63,18 @@ class Verified:
         dataset: its name.
         parts, rows: read.
         measure: sum of the counts (rows, where the report has none).
-        withheld: rows that the API told of people who are left out.
         differences: one line each; empty where everything agrees.
         source: the API's totals; empty where it was not asked.
+        withheld: rows that the API told of people who are left out.
     """
 
     dataset: str
     parts: int
     rows: int
     measure: int
-    withheld: int
     differences: tuple[str, ...]
     source: tuple[SourceTotal, ...] = ()
+    withheld: int = 0
 
 
 @dataclass(slots=True)

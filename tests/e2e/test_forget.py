@@ -12,9 +12,12 @@ from exporter.errors import DataError, UsageError
 from exporter.jobs.history import read_receipts
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.server import serve
+from exporter.store.memory import MemoryStore
+from tests.support.api_answers import http, json_page, tiny_server
 from tests.support.command import Exporter
 from tests.support.exports import (
     DATASET,
+    app_for,
     bench,
     config_for,
     expected,
@@ -311,6 +314,34 @@ async def test_the_command_tells_what_it_did_and_never_who(tmp_path):
     secret = [path for path in (tmp_path / "lake" / "_erasure").rglob("*") if path.stat().st_mode & 0o077]
     assert secret == []
     assert (tmp_path / "lake" / DATASET).stat().st_mode & 0o044
+
+
+@pytest.mark.parametrize("api", ['format = "json"', 'format = "csv"'])
+async def test_a_column_that_only_the_headers_tell_holds_ids_of_customers_is_searched_too(api):
+    headers = [{"key": key, "label": label} for key, label in (("customer.id", "Customer"), ("count", "Count"))]
+    headers.append({"key": "booked_by.id", "label": "Booked by", "holds_customer_id": True, "required": True})
+    rows = [{"customer": {"id": n}, "count": n, "booked_by": {"id": 40 + n}} for n in range(1, 4)]
+    csv = "Customer,Count,Booked by\n1,1,41\n2,2,42\n3,3,43\n"
+
+    async def answer(writer):
+        if "format=csv" in server.heads[-1]:
+            writer.write(http(200, csv.encode(), "Content-Type: text/csv"))
+        else:
+            writer.write(json_page(total=3, rows=rows, column_headers=headers))
+        await writer.drain()
+
+    report = columns_key(("customer_id", "count"))
+    world, store = small_world(1), MemoryStore()
+    async with tiny_server(answer) as server:
+        text = config_for(server.url, world, end=date(2025, 2, 1), report=report, api=api)
+        app = app_for(text, tokens_of(world), store)
+        await app.run(Choice(), lambda _: None)
+        receipt = await app.forget(42, None, dry_run=False)
+        assert receipt.rows_removed == 1
+        assert (await published(store))["booked_by_id"].to_pylist() == ["41", "43"]
+        (manifest,) = await app.run(FULL, lambda _: None)
+    assert (manifest.totals.rows, manifest.totals.withheld) == (2, 1)
+    assert (await published(store))["booked_by_id"].to_pylist() == ["41", "43"]
 
 
 @pytest.mark.xdist_group("s3")
