@@ -242,7 +242,8 @@ def test_every_difference_has_a_line():
     )
     text = verified_text([found])
     assert text == (
-        "d: 1 parts, 3 rows, sum 3\nd: 2 rows of people who are left out are withheld\nd: 0 of 1 totals agree with the API's own\n"
+        "d: 1 parts, 3 rows, sum 3\nd: 2 rows of people who are left out are withheld\n"
+        "d: 0 of 1 totals agree with the API's own\n"
         "difference: one\\x07\ndifference: two\n2 differences\n"
     )
     assert json.loads(to_json({"datasets": [found]}))["datasets"][0]["source"] == [
