@@ -24,14 +24,16 @@ from exporter.config import values
 from exporter.config.secrets import Secret, resolve_all
 from exporter.config.settings import Settings
 from exporter.core.answer import PageRequest
+from exporter.core.erasure import Person
 from exporter.core.lease import Process
 from exporter.core.manifest import Manifest
 from exporter.core.pace import Pace
 from exporter.core.plan import Plan, Scope, make_plan
+from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset
-from exporter.core.studio import CredentialKey, Studio
+from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, leases, verify
+from exporter.jobs import doctor, export, forget, leases, verify
 from exporter.jobs.account import Tally
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
@@ -40,6 +42,7 @@ from exporter.jobs.tenure import Surroundings
 from exporter.process import is_running, this_host, this_process
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
+from exporter.tables.privacy import hash_of
 
 _V = TypeVar("_V")
 
@@ -199,6 +202,25 @@ class App:
                 permits = self._leases(_owner(now), observer)
                 asked, _ = await stack.enter_async_context(self._source(_tell_nobody, permits))
             return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
+
+    async def forget(self, customer: int, studio: str | None, *, dry_run: bool) -> Receipt:
+        """Remove a customer from the sink, and keep them out; asks the API nothing."""
+        key = self._hash_key()
+        plain = str(customer)
+        person = Person(
+            values=frozenset({plain, hash_of(plain, key)} if key else {plain}),
+            studio=None if studio is None else StudioId(studio),
+        )
+        options = forget.Options(
+            receipt_id=new_run_id(self.clock()),
+            version=__version__,
+            compression=self.settings.sink.compression,
+            datasets=self.datasets,
+            studios=frozenset(studio.id for studio in self.studios),
+            dry_run=dry_run,
+        )
+        doors = forget.Doors(store=self.store, clock=self.clock, sleep=asyncio.sleep, random=random.random)
+        return await forget.forget(person, options, doors)
 
     async def doctor(self) -> tuple[doctor.Check, ...]:
         """Try sink, clock and credentials."""

@@ -4,6 +4,7 @@ import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,7 @@ from exporter.cli.summary import RunSummary, least_requests, summarise_plan, sum
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.moved import what_moved
+from exporter.core.partition import receipt_key
 from exporter.core.report import ColumnType, Dataset
 from exporter.core.text import printable
 from exporter.jobs.doctor import Check
@@ -129,6 +131,21 @@ async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
         else render.verified_text(verified)
     )
     return ExitCode.DIFFERS if differences else ExitCode.OK
+
+
+async def forget(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    """Remove a customer, or show what would be removed."""
+    async with _open(args, environ) as app:
+        receipt = await app.forget(args.customer, args.studio, dry_run=args.dry_run)
+    key = None if args.dry_run else receipt_key(receipt.receipt_id)
+    emit(
+        render.to_json(
+            {"receipt": key, "dry_run": args.dry_run, "rows_removed": receipt.rows_removed, **asdict(receipt)}
+        )
+        if args.json
+        else render.receipt_text(receipt, key)
+    )
+    return ExitCode.FAILED if receipt.unsearched else ExitCode.OK
 
 
 async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:

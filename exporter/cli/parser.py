@@ -19,6 +19,9 @@ DIALECTS = ("athena", "spark", "duckdb")
 SANDBOX_PORT = 8700
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CUSTOMER = re.compile("[1-9][0-9]*")
+#: Ids are integers of 64 bits.
+_LAST_ID = 2**63 - 1
 #: Days outside of these are mistakes of typing, as in the configuration.
 _FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
 
@@ -70,6 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     _run(command("run", "export what is not settled yet", "exporter run --start 2025-03-01 --end 2025-06-01"))
     _status(command("status", "show the last runs, or what they found changed", "exporter status --changes"))
     _verify(command("verify", "hold the published data against the manifests", "exporter verify --source"))
+    _forget(
+        command(
+            "forget", "remove a customer from the sink and keep them out", "exporter forget --customer 4711 --dry-run"
+        )
+    )
     _ddl(command("ddl", "print table definitions", "exporter ddl --dialect athena"))
     _sandbox(
         command("sandbox", "serve a simulated API with made-up studios", "exporter sandbox --faults all:0.2 --rate 600")
@@ -146,6 +154,20 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     )
     _add_studios(parser, "whose totals to ask the API for, with --source (default: all)")
     _add_datasets(parser)
+    _add_json(parser)
+
+
+def _forget(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument(
+        "--customer", metavar="ID", type=_customer, required=True, help="the API's id of the customer (no default)"
+    )
+    parser.add_argument(
+        "--studio", metavar="ID", help="only this studio's customer of that id (default: every studio's)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be removed; change nothing (default: remove it)"
+    )
     _add_json(parser)
 
 
@@ -245,6 +267,12 @@ def _add_log_format(parser: argparse.ArgumentParser) -> None:
         choices=("json", "text"),
         help="progress on stderr as JSON objects or as text, one a line (default: a live bar on a terminal, else json)",
     )
+
+
+def _customer(text: str) -> int:
+    if not _CUSTOMER.fullmatch(text) or int(text) > _LAST_ID:
+        raise argparse.ArgumentTypeError(f'is "{text}" instead of a whole number from 1 on, in digits')
+    return int(text)
 
 
 def _day(text: str) -> date:

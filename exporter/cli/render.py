@@ -10,6 +10,7 @@ from exporter.cli.meter import Meter
 from exporter.cli.summary import DatasetSummary, PlanSummary, RunSummary
 from exporter.core.manifest import Change, RunState
 from exporter.core.moved import AgeBand, DatasetChanges
+from exporter.core.receipt import Receipt
 from exporter.core.text import printable
 from exporter.jobs.doctor import Check
 from exporter.jobs.verify import Verified
@@ -124,6 +125,8 @@ def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
         lines.append(f"nothing to fetch: all {totals.settled:,} tasks are settled")
     for entry in run.datasets:
         lines += _moved_lines(entry) + _reconciled_lines(entry)
+    if totals.withheld:
+        lines.append(f"{totals.withheld:,} rows of people who are left out were withheld")
     failures = [(entry.dataset, failure) for entry in run.datasets for failure in entry.failures]
     lines += [f"failed: {printable(failure.error)}" for _, failure in failures]
     if failures:
@@ -233,12 +236,31 @@ def verified_text(verified: Sequence[Verified]) -> str:
     lines = []
     for found in verified:
         lines.append(f"{found.dataset}: {found.parts:,} parts, {found.rows:,} rows, sum {found.measure:,}")
-        agreeing = sum(total.published == total.source for total in found.source)
+        if found.withheld:
+            lines.append(f"{found.dataset}: {found.withheld:,} rows of people who are left out are withheld")
+        agreeing = sum(total.agrees for total in found.source)
         if found.source:
             lines.append(f"{found.dataset}: {agreeing:,} of {len(found.source):,} totals agree with the API's own")
         lines += [f"difference: {printable(difference)}" for difference in found.differences]
     number = sum(len(found.differences) for found in verified)
     lines.append(f"{number:,} differences" if number else "no difference")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def receipt_text(receipt: Receipt, key: str | None) -> str:
+    """What was removed, what could not be searched, and where it is on record; *key* is None for a dry run."""
+    verb = "would go" if key is None else "removed"
+    lines = [
+        f"{found.place}: {found.objects:,} objects searched, {found.rows_removed:,} rows {verb} from"
+        f" {found.replaced:,} of them"
+        for found in receipt.searched
+    ]
+    lines += [f"not searched: {printable(f'{item.place}: {item.reason}')}" for item in receipt.unsearched]
+    total = f"{receipt.rows_removed:,} rows"
+    if key is None:
+        lines.append(f"{total} would go; nothing was changed")
+    else:
+        lines.append(f"{total} removed, and later runs leave the customer out; see {key}")
     return "".join(f"{line}\n" for line in lines)
 
 

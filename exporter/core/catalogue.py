@@ -37,7 +37,7 @@ _STRIKE_FILTERS = (
 )
 
 _CUSTOMER = (
-    Column(key="customer.id", name="customer_id", type=_INT, personal=True),
+    Column(key="customer.id", name="customer_id", type=_INT, personal=True, customer_id=True),
     Column(key="customer.name", name="customer_name", personal=True),
     Column(key="customer.email", name="customer_email", personal=True),
 )
@@ -159,3 +159,6 @@ _ENTRIES = (
 )
 
 REPORTS: Mapping[str, ReportSpec] = {spec.name: spec for spec in _ENTRIES}
+
+#: Names of the columns by which a person is found, in any report.
+CUSTOMER_ID_COLUMNS = frozenset(c.name for spec in _ENTRIES for c in spec.columns if c.customer_id)

@@ -75,7 +75,7 @@ class Confirmations:
                 entries.append(replace(entry, run_id=item.run_id, began_at=item.began_at))
             else:
                 entries.append(entry)
-        return Ledger(grain=ledger.grain, entries=tuple(entries))
+        return replace(ledger, entries=tuple(entries))
 
     def to_json(self) -> bytes:
         """A line for each window; runs are named once."""

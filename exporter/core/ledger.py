@@ -8,7 +8,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import cast
 
@@ -17,6 +17,25 @@ from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
 _VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """What the API told of people who are left out of the sink; see `core.erasure`.
+
+    Attributes:
+        rows: as they would stand in the part.
+        measure: what they add up to.
+    """
+
+    rows: int = 0
+    measure: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.measure)
+
+    def __add__(self, other: "Withheld") -> "Withheld":
+        return Withheld(rows=self.rows + other.rows, measure=self.measure + other.measure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +50,7 @@ class Entry:
         measure: sum of what adds up over the rows; the rows themselves where nothing does.
         run_id: the run that published it.
         began_at: when the run that *asked* for it began, UTC; whether it is settled is judged by this.
+        withheld: what is not in the part although the API told it; with it, rows and measure are the API's.
     """
 
     studio: StudioId
@@ -40,17 +60,33 @@ class Entry:
     measure: int
     run_id: str
     began_at: datetime
+    withheld: Withheld = field(default_factory=Withheld)
+
+    def leave_out(self, more: Withheld) -> "Entry":
+        """The same task with so much less in the part."""
+        return replace(
+            self, rows=self.rows - more.rows, measure=self.measure - more.measure, withheld=self.withheld + more
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The entries of one part, all of one grain, sorted by studio and window."""
+    """What is said of one part.
+
+    Attributes:
+        grain: of all its rows.
+        entries: sorted by studio and window.
+        customer_columns: names of columns that hold customers' ids, beside those that the catalogue knows; sorted.
+    """
 
     grain: GrainId
     entries: tuple[Entry, ...] = ()
+    customer_columns: tuple[str, ...] = ()
 
-    def replace(self, new: Sequence[Entry], *, drop_all: bool = False) -> "Ledger":
-        """*new* entries in place of those whose windows they cover."""
+    def replace(
+        self, new: Sequence[Entry], *, drop_all: bool = False, customer_columns: Iterable[str] = ()
+    ) -> "Ledger":
+        """*new* entries in place of those whose windows they cover; *customer_columns* of their rows beside the old."""
         by_studio: dict[StudioId, list[Window]] = {}
         for entry in new:
             by_studio.setdefault(entry.studio, []).append(entry.window)
@@ -60,7 +96,8 @@ class Ledger:
             else (e for e in self.entries if not any(w.covers(e.window) for w in by_studio.get(e.studio, ())))
         )
         entries = sorted((*kept, *new), key=lambda e: (e.studio, e.window))
-        return Ledger(grain=self.grain, entries=tuple(entries))
+        names = tuple(sorted({*self.customer_columns, *customer_columns}))
+        return Ledger(grain=self.grain, entries=tuple(entries), customer_columns=names)
 
     def to_text(self) -> str:
         """ASCII, compressed: it travels in every part's footer, which every query reads."""
@@ -78,7 +115,16 @@ class Ledger:
             for e in self.entries
         ]
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 7
-        document = {"v": _VERSION, "grain": self.grain, "runs": [list(r) for r in runs], "tasks": columns}
+        document: dict[str, object] = {
+            "v": _VERSION,
+            "grain": self.grain,
+            "runs": [list(r) for r in runs],
+            "tasks": columns,
+        }
+        # What hardly any part has is not spoken of in the others.
+        withheld = [[n, e.withheld.rows, e.withheld.measure] for n, e in enumerate(self.entries) if e.withheld]
+        document |= {"withheld": withheld} if withheld else {}
+        document |= {"customer_columns": self.customer_columns} if self.customer_columns else {}
         packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
         return base64.b85encode(packed).decode("ascii")
 
@@ -94,6 +140,7 @@ def parse_ledger(text: str) -> Ledger:
         if document["v"] != _VERSION:
             raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
         runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
         entries = tuple(
             Entry(
                 studio=StudioId(studio),
@@ -103,11 +150,18 @@ def parse_ledger(text: str) -> Ledger:
                 measure=measure,
                 run_id=runs[run][0],
                 began_at=runs[run][1],
+                withheld=withheld.get(number, Withheld()),
             )
-            for studio, start, end, rows, total, measure, run in zip(*document["tasks"], strict=True)
+            for number, (studio, start, end, rows, total, measure, run) in enumerate(
+                zip(*document["tasks"], strict=True)
+            )
         )
-        return Ledger(grain=GrainId(cast(str, document["grain"])), entries=entries)
-    except (zlib.error, KeyError, TypeError, LookupError) as error:
+        return Ledger(
+            grain=GrainId(cast(str, document["grain"])),
+            entries=entries,
+            customer_columns=tuple(document.get("customer_columns", ())),
+        )
+    except (zlib.error, KeyError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"not a ledger: {error}") from error
 
 

@@ -66,6 +66,7 @@ class TaskRecord:
         studio, window_start, window_end: the task; dates as YYYY-MM-DD, the end not included.
         state: what became of it.
         rows: rows published; 0 unless published.
+        withheld: rows that the API told of people who are left out, and that were not published.
         total: rows as the API counts them; None where it was never told.
         requests: sent for it, retries included.
         retries: requests that repeated another.
@@ -79,6 +80,7 @@ class TaskRecord:
     window_end: str
     state: TaskState
     rows: int = 0
+    withheld: int = 0
     total: int | None = None
     requests: int = 0
     retries: int = 0
@@ -114,6 +116,7 @@ class ObjectRecord:
 class Totals:
     """Sums over a run.
 
+    `withheld` are the rows of people who are left out: published they would be among `rows`.
     `requests` are those of its tasks; what was asked to hold them against the API's own totals is counted apart, in
     `reconcile_requests`. `throttled` and `bytes_in` are of both.
     """
@@ -125,6 +128,7 @@ class Totals:
     pending: int = 0
     settled: int = 0
     rows: int = 0
+    withheld: int = 0
     requests: int = 0
     reconcile_requests: int = 0
     retries: int = 0

@@ -11,6 +11,9 @@ STAGING = "_staging"
 #: Under it lies who uses which credential.
 LEASES = "_leases"
 
+#: Under it lies who is left out of what is published, and what was removed. It is for the exporter alone.
+ERASURE = "_erasure"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
@@ -90,6 +93,26 @@ def salt_key() -> str:
 def lease_key(name: str) -> str:
     """Who uses one credential, and how much of the last minute is used up."""
     return f"{LEASES}/{name}.json"
+
+
+def pepper_key() -> str:
+    """The secret that the list of people who are left out is made with."""
+    return f"{ERASURE}/key.json"
+
+
+def suppressed_key() -> str:
+    """Who is left out, as keyed hashes."""
+    return f"{ERASURE}/suppressed.json"
+
+
+def receipts_prefix() -> str:
+    """What the keys of all receipts begin with."""
+    return f"{ERASURE}/receipts/"
+
+
+def receipt_key(receipt_id: str) -> str:
+    """What one `forget` searched and removed."""
+    return f"{receipts_prefix()}{receipt_id}.json"
 
 
 def intent_key(run_id: str, partition: Partition) -> str:

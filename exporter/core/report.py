@@ -45,6 +45,7 @@ class Column:
         type: how it is stored.
         ask: what names it in the request, where that is not the key (a money object is asked for as a whole).
         personal: whether it identifies a person.
+        customer_id: whether its values are the API's ids of customers.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Column:
     type: ColumnType = ColumnType.STRING
     ask: str = ""
     personal: bool = False
+    customer_id: bool = False
 
     @property
     def asked_as(self) -> str:

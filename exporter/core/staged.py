@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from exporter.core.ledger import Withheld
 from exporter.core.report import DatasetName, GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -23,6 +24,7 @@ class StagedPage:
         offset: rows of the report before it.
         api_rows: rows as the API counts them.
         rows: rows in the segment (more, where a pivot was unfolded).
+        withheld: what came and is not in the segment, since people are left out.
         total: rows of the whole report as this page told; None where it did not.
         received_at: UTC.
     """
@@ -35,6 +37,7 @@ class StagedPage:
     rows: int
     total: int | None
     received_at: datetime
+    withheld: Withheld = field(default_factory=Withheld)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,8 @@ class Seal:
         studio, window: the task.
         fetch_id: the fetch.
         total: rows of the report, as the API counts them.
-        rows: rows in all its pages.
-        measure: sum of what adds up over them; the rows themselves where nothing does.
+        rows: rows of all its pages, those withheld with them: a segment may lose rows after the seal.
+        measure: sum of what adds up over the same; the rows themselves where nothing does.
         sealed_at: UTC.
     """
 
@@ -61,7 +64,10 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRecord:
-    """What a segment says of its rows, which lie in the order of *pages*."""
+    """What a segment says of its rows, which lie in the order of *pages*.
+
+    `customer_columns` are names of columns that hold customers' ids, beside those that the catalogue knows.
+    """
 
     dataset: DatasetName
     grain: GrainId
@@ -70,6 +76,7 @@ class SegmentRecord:
     full: bool
     pages: tuple[StagedPage, ...]
     seals: tuple[Seal, ...]
+    customer_columns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -87,6 +94,16 @@ class StagedFetch:
     def segments(self) -> tuple[str, ...]:
         """Keys of the segments that hold its pages."""
         return tuple(dict.fromkeys(key for key, _ in self.pages.values()))
+
+    @property
+    def accounted_rows(self) -> int:
+        """Rows of its pages, as `Seal.rows` counts them."""
+        return sum(page.rows + page.withheld.rows for _, page in self.pages.values())
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether something of it is withheld."""
+        return any(page.withheld for _, page in self.pages.values())
 
     @property
     def oldest_page_at(self) -> datetime:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from exporter.core.ledger import Entry
 from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
 from exporter.core.plan import Plan, Scope, Task, TaskId
@@ -50,6 +51,7 @@ class Outcome:
 
     fetch_id: str = ""
     rows: int = 0
+    withheld: int = 0
     total: int | None = None
     state: TaskState = TaskState.PENDING
     resumed: bool = False
@@ -101,13 +103,23 @@ class Account:
         record: ObjectRecord,
         tasks: Iterable[Task],
         changes: Mapping[tuple[StudioId, Window], Change] | None = None,
+        entries: Mapping[tuple[StudioId, Window], Entry] | None = None,
     ) -> None:
-        """The rows of *tasks* are in the sink; *changes* tells what is otherwise of those that were before."""
+        """The rows of *tasks* are in the sink.
+
+        Args:
+            record: the object that they are in.
+            tasks: of this run.
+            changes: what is otherwise of those that were published before.
+            entries: what the object's ledger says of them; people may have been left out since they were fetched.
+        """
         self._objects[record.key] = record
         for task in tasks:
-            outcome = self[task]
-            outcome.state = TaskState.PUBLISHED if outcome.rows else TaskState.EMPTY
-            outcome.changed = (changes or {}).get((task.studio.id, task.window))
+            outcome, place = self[task], (task.studio.id, task.window)
+            if entry := (entries or {}).get(place):
+                outcome.rows, outcome.withheld = entry.rows, entry.withheld.rows
+            outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
+            outcome.changed = (changes or {}).get(place)
 
     def held_against(self, dataset: DatasetName, record: Reconciled) -> None:
         """A studio of *dataset* was held against the API's own total."""
@@ -162,6 +174,7 @@ class Account:
                 pending=states[TaskState.PENDING],
                 settled=sum(done.task.dataset.name == dataset.name for done in self._plan.done),
                 rows=sum(task.rows for task in tasks),
+                withheld=sum(task.withheld for task in tasks),
                 requests=sum(task.requests for task in tasks),
                 reconcile_requests=self._tally.reconcile_requests[dataset.name],
                 retries=sum(task.retries for task in tasks),
@@ -180,6 +193,7 @@ class Account:
             window_end=task.window.end.isoformat(),
             state=outcome.state,
             rows=outcome.rows if outcome.state is TaskState.PUBLISHED else 0,
+            withheld=outcome.withheld if outcome.state is TaskState.PUBLISHED else 0,
             total=outcome.total,
             requests=self._tally.requests[task.id],
             retries=self._tally.retries[task.id],

@@ -46,6 +46,7 @@ from exporter.jobs.reconcile import Reconciler
 from exporter.jobs.release import Release
 from exporter.jobs.resume import Leftovers, Owner, continued, pick, standing, take_over
 from exporter.jobs.stage import RunStamp, Staging
+from exporter.jobs.suppression import Suppression
 from exporter.jobs.sweep import needed_by_others, sweep
 from exporter.store.base import ObjectStore
 
@@ -120,8 +121,10 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         asyncio.CancelledError: the run was stopped; its manifests say so.
     """
     leftovers = Leftovers()
+    suppression = Suppression(doors.store)
     try:
         await say_alive(doors.store, me)
+        await suppression.read()
         leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
         latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
         ledgers = await read_ledgers(doors.store, scope.datasets)
@@ -145,6 +148,7 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         leftovers=leftovers,
         ledgers=ledgers,
         recorded=(*recorded, *leftovers.intents.values()),
+        suppression=suppression,
     ).go()
 
 
@@ -163,6 +167,7 @@ class _Run:
         leftovers: Leftovers,
         ledgers: Mapping[Partition, Ledger],
         recorded: Iterable[ObjectRecord],
+        suppression: Suppression,
     ) -> None:
         self._scope = scope
         self._me = me
@@ -185,6 +190,7 @@ class _Run:
             doors.store,
             stamp,
             hash_key=options.hash_key,
+            suppression=suppression,
             clock=doors.clock,
             on_sealed=halts.look_for_twins,
             on_backlog=doors.gate.hold,
@@ -200,7 +206,7 @@ class _Run:
             new_id=lambda: f"{me.run_id}.{next(numbers)}",
             observer=doors.observer,
         )
-        publisher = Publisher(
+        self._publisher = Publisher(
             store=doors.store,
             run_id=me.run_id,
             compression=options.compression,
@@ -208,6 +214,7 @@ class _Run:
             sleep=doors.sleep,
             random=doors.random,
             after=max((record.published_at for record in recorded), default=None),
+            suppression=suppression,
         )
         self._release = Release(
             scope=scope,
@@ -215,7 +222,7 @@ class _Run:
             published=ledgers,
             account=self._account,
             staging=self._staging,
-            publisher=publisher,
+            publisher=self._publisher,
             confirm=functools.partial(confirm, doors.store, run_id=me.run_id, sleep=doors.sleep, random=doors.random),
             withheld=halts.twins,
             observer=doors.observer,
@@ -252,7 +259,7 @@ class _Run:
         self._look_at_the_clock()
         try:
             for record in await standing(self._doors.store, self._leftovers.intents.values(), self._scope.datasets):
-                self._account.published(record, ())
+                self._account.published(await self._publisher.leave_out(record), ())
             if self._plan.tasks:
                 async with present(self._doors.store, self._owners, clock=self._doors.clock, sleep=self._doors.sleep):
                     await self._work(whole, partial)

@@ -12,7 +12,9 @@ from exporter.core.partition import (
     manifests_prefix,
     parse_partition,
     partitions_prefix,
+    receipts_prefix,
 )
+from exporter.core.receipt import Receipt, parse_receipt
 from exporter.core.report import Dataset, DatasetName
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.confirm import read_confirmations
@@ -44,7 +46,7 @@ async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mappi
 
     async def read(partition: Partition) -> Ledger:
         async with limit:
-            return confirmed[partition.dataset].apply(await _ledger(store, partition))
+            return confirmed[partition.dataset].apply(await read_ledger_of(store, partition))
 
     ledgers = await asyncio.gather(*(read(partition) for partition in partitions))
     return dict(zip(partitions, ledgers, strict=True))
@@ -80,7 +82,29 @@ async def each_manifest(
                 yield _parsed(key, data)
 
 
-async def _ledger(store: ObjectStore, partition: Partition) -> Ledger:
+async def read_receipts(store: ObjectStore) -> tuple[Receipt, ...]:
+    """What was removed by `forget`, oldest first.
+
+    Raises:
+        DataError: a receipt cannot be read.
+        StoreError: the sink is not readable.
+    """
+    found = []
+    for info in await store.list(receipts_prefix()):
+        try:
+            found.append(parse_receipt((await store.get(info.key))[0]))
+        except ValueError as error:
+            raise DataError(f"{info.key}: {error}; move it away, then try again") from error
+    return tuple(found)
+
+
+async def read_ledger_of(store: ObjectStore, partition: Partition) -> Ledger:
+    """The ledger in the footer of one part.
+
+    Raises:
+        DataError: the part is not readable, or not ours.
+        StoreError: the sink is not readable.
+    """
     size = FOOTER_BYTES
     try:
         while True:

@@ -74,7 +74,9 @@ class Reconciler:
             self._tasks.setdefault(_place(task), []).append(task)
         self._settled: dict[_Place, dict[Window, int]] = {}
         for done in plan.done:
-            self._settled.setdefault(_place(done.task), {})[done.task.window] = done.entry.measure
+            self._settled.setdefault(_place(done.task), {})[done.task.window] = (
+                done.entry.measure + done.entry.withheld.measure
+            )
         self._sums: dict[TaskId, int] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()

@@ -119,26 +119,27 @@ class Release:
         if not whole and not drop_all:
             return
         fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
-        entries = tuple(
-            Entry(
-                studio=task.studio.id,
-                window=task.window,
-                rows=self._account[task].rows,
-                total=self._account[task].total or 0,
-                measure=fetch.seal.measure if fetch.seal else 0,
-                run_id=self._publisher.run_id,
-                began_at=fetch.began_at,
-            )
-            for task, fetch in zip(whole, fetches, strict=True)
-        )
         try:
             rows = await self._staging.rows(dataset, fetches)
+            entries = tuple(
+                Entry(
+                    studio=task.studio.id,
+                    window=task.window,
+                    rows=self._account[task].rows,
+                    total=self._account[task].total or 0,
+                    measure=fetch.seal.measure if fetch.seal else 0,
+                    run_id=self._publisher.run_id,
+                    began_at=fetch.began_at,
+                ).leave_out(rows.withheld[fetch.fetch_id])
+                for task, fetch in zip(whole, fetches, strict=True)
+            )
             old = self._published.get(partition)
             swap = Swap(
                 partition=partition,
                 dataset=dataset,
-                rows=rows,
+                rows=rows.table,
                 entries=entries,
+                customer_columns=rows.customer_columns,
                 drop_all=drop_all,
                 seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
             )
@@ -157,5 +158,6 @@ class Release:
         await self._done(dataset.name, settled)
 
     async def _done(self, dataset: DatasetName, settled: _Settled) -> None:
-        self._account.published(settled.publication.record, settled.tasks, settled.publication.changes)
+        publication = settled.publication
+        self._account.published(publication.record, settled.tasks, publication.changes, publication.entries)
         await self._staging.release(dataset, [fetch.fetch_id for fetch in settled.fetches])

@@ -19,8 +19,8 @@ from exporter.core.plan import Scope, Task, TaskId, is_settled
 from exporter.core.report import Dataset
 from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
 from exporter.errors import DataError, NotFoundError
+from exporter.jobs.intake import drops_keys
 from exporter.jobs.put import PUT_ATTEMPTS, put_if
-from exporter.jobs.stage import drops_keys
 from exporter.store.base import ObjectStore
 from exporter.tables.segment import decode_segment
 
@@ -116,7 +116,8 @@ def pick(
             return fresh or is_settled(task, fetch.began_at, scope.lookback_days)
         # Without a total (CSV) nothing would show that the report changed between its pages.
         told = any(page.total is not None for _, page in fetch.pages.values())
-        return told and now - fetch.oldest_page_at <= PAGES_KEEP and not drops_keys(task.dataset)
+        comparable = not drops_keys(task.dataset) and not fetch.is_reduced
+        return told and now - fetch.oldest_page_at <= PAGES_KEEP and comparable
 
     return max(
         (fetch for fetch in fetches if good(fetch)),
@@ -156,7 +157,7 @@ async def take_over(
     fetches: dict[TaskId, tuple[StagedFetch, ...]] = {}
     usable = [(key, record) for key, record in sorted(segments.items()) if grains.get(record.dataset) == record.grain]
     for (dataset, _), fetch in collect_fetches(usable).items():
-        if fetch.seal and fetch.seal.rows != sum(page.rows for _, page in fetch.pages.values()):
+        if fetch.seal and fetch.seal.rows != fetch.accounted_rows:
             fetch.seal = None  # a segment of it is lost
         task = (dataset, fetch.studio, fetch.window)
         fetches[task] = (*fetches.get(task, ()), fetch)

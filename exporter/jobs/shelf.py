@@ -5,6 +5,7 @@ Rules kept here: nothing lies here that the staging area does not hold; when the
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -13,32 +14,48 @@ from exporter.core.staged import StagedPage
 #: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
 MOST_BYTES = 24 * 1024 * 1024
 
-#: The pages of a segment, each with its rows.
-Pages = Sequence[tuple[StagedPage, pa.Table]]
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one staged object holds.
+
+    Attributes:
+        pages: each with its rows.
+        customer_columns: of the rows, beside those that the catalogue knows.
+        size_bytes: of the rows.
+    """
+
+    pages: Sequence[tuple[StagedPage, pa.Table]]
+    customer_columns: Sequence[str]
+    size_bytes: int
 
 
 class Shelf:
     """Segments by key."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        """Empty."""
+        """Empty; segments of *most_bytes* are kept at most."""
         self._most_bytes = most_bytes
-        self._segments: OrderedDict[str, tuple[Pages, int]] = OrderedDict()
+        self._segments: OrderedDict[str, Segment] = OrderedDict()
         self._bytes = 0
 
-    def put(self, key: str, pages: Pages, size_bytes: int) -> None:
-        """Keep the *pages* of a segment, which take *size_bytes*, for as long as there is room."""
-        self._segments[key] = (pages, size_bytes)
-        self._bytes += size_bytes
+    def put(self, key: str, segment: Segment) -> None:
+        """Keep *segment* for as long as there is room."""
+        self._segments[key] = segment
+        self._bytes += segment.size_bytes
         while self._bytes > self._most_bytes:
             self.drop(next(iter(self._segments)))
 
-    def get(self, key: str) -> Pages | None:
-        """The pages of a segment, if they are still here."""
-        kept = self._segments.get(key)
-        return kept[0] if kept else None
+    def get(self, key: str) -> Segment | None:
+        """A segment, if it is still here."""
+        return self._segments.get(key)
 
     def drop(self, key: str) -> None:
         """Nobody needs this segment any more."""
-        _, size_bytes = self._segments.pop(key, ((), 0))
-        self._bytes -= size_bytes
+        if segment := self._segments.pop(key, None):
+            self._bytes -= segment.size_bytes
+
+    def clear(self) -> None:
+        """The staged objects may be otherwise by now."""
+        self._segments.clear()
+        self._bytes = 0

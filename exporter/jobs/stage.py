@@ -3,7 +3,8 @@
 Rules kept here:
 
 - A page counts as fetched once it is written; until then a stop loses it, afterwards nothing does.
-- What must not be stored never is: columns are dropped and hashed before the first byte is written.
+- What must not be stored never is: columns are dropped and hashed, and people on the list of those who are left out
+  are taken out, before the first byte is written (`intake.py`).
 - Writing in batches costs nothing: while one segment is written, the next pages gather, and go together.
 - Only whole fetches are sealed; a sealed fetch has passed every check.
 """
@@ -16,18 +17,20 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from exporter.core.answer import MOST_COLUMNS, Format, Page
+from exporter.core.answer import MOST_COLUMNS, Page
+from exporter.core.erasure import Suppressed
+from exporter.core.ledger import Withheld
 from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
-from exporter.errors import DataError, ExporterError, NotFoundError
+from exporter.errors import ChangedError, DataError, ExporterError, NotFoundError
+from exporter.jobs.intake import Arrival, Intake
 from exporter.jobs.put import put_surely
-from exporter.jobs.shelf import Pages, Shelf
+from exporter.jobs.shelf import Segment, Shelf
+from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
-from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
-from exporter.tables.decode import Decoded, decode_pages
 from exporter.tables.labels import Labels
 from exporter.tables.measure import measure_of
 from exporter.tables.schema import (
@@ -45,9 +48,6 @@ from exporter.tables.segment import decode_segment, encode_segment
 #: Where so many pages wait to be written, no more are asked for; those in flight still come.
 MOST_WAITING = 64
 
-#: Pages decoded in one go. Fewer cost more calls; more JSON costs more memory, and time once it leaves the CPU's cache.
-MOST_DECODED: Mapping[Format, int] = {Format.JSON: 12, Format.CSV: 100}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStamp:
@@ -64,12 +64,19 @@ class RunStamp:
     full: bool
 
 
-@dataclass(slots=True)
-class _Arrival:
-    assembly: Assembly
-    page: Page
-    labels: Labels | None
-    done: asyncio.Future[int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows of whole fetches, as they are published.
+
+    Attributes:
+        table: schema `part_schema`.
+        customer_columns: of it, beside those that the catalogue knows.
+        withheld: of each fetch, what is not in the table since people are left out.
+    """
+
+    table: pa.Table
+    customer_columns: tuple[str, ...]
+    withheld: Mapping[str, Withheld]
 
 
 class Staging:
@@ -81,6 +88,7 @@ class Staging:
         stamp: RunStamp,
         *,
         hash_key: bytes,
+        suppression: Suppression,
         clock: Callable[[], datetime],
         on_sealed: Callable[[Task, pa.Table], None],
         on_backlog: Callable[[bool], None],
@@ -91,6 +99,7 @@ class Staging:
             store: the sink.
             stamp: which run this is.
             hash_key: for the columns that are written as keyed hashes.
+            suppression: says who is left out.
             clock: the time, UTC.
             on_sealed: looks at a whole fetch before it is sealed; may raise to fail it.
             on_backlog: is told when too many pages wait to be written, and when they do no longer.
@@ -98,13 +107,15 @@ class Staging:
         self._store = store
         self._stamp = stamp
         self._hash_key = hash_key
+        self._suppression = suppression
         self._clock = clock
         self._on_sealed = on_sealed
         self._on_backlog = on_backlog
-        self._waiting: list[_Arrival] = []
+        self._waiting: list[Arrival] = []
         self._arrived = asyncio.Event()
         self._number = 0
         self._shelf = Shelf()
+        self._left_out = Suppressed()
         self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
         self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
         self._spared: frozenset[str] = frozenset()
@@ -131,7 +142,7 @@ class Staging:
             DataError: the page is not what was promised.
             StoreError: it could not be written.
         """
-        arrival = _Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
+        arrival = Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
         self._waiting.append(arrival)
         self._arrived.set()
         if len(self._waiting) >= MOST_WAITING:
@@ -154,7 +165,11 @@ class Staging:
         Raises:
             ChangedError, DataError, NotFoundError: they cannot be used.
         """
-        for page, table in await self._pages([fetch]):
+        pages, _ = await self._pages([fetch])
+        for page, table in pages:
+            if page.withheld:
+                # Rows that are missing cannot show that they repeat on a page to come.
+                raise ChangedError(f"{assembly.task}: people were left out of what was staged of it; fetched again")
             assembly.add(page, table)
         assembly.resumed = True
 
@@ -170,9 +185,13 @@ class Staging:
         seal = self.sealed(task, fetch_id).seal
         return seal.measure if seal else 0
 
-    async def rows(self, dataset: Dataset, fetches: Sequence[StagedFetch]) -> pa.Table:
-        """The rows of whole *fetches*, as they are published."""
-        pages = await self._pages(fetches)
+    async def rows(self, dataset: Dataset, fetches: Sequence[StagedFetch]) -> Rows:
+        """The rows of whole *fetches*, as they are published.
+
+        Raises:
+            DataError: some are gone, or cannot be read.
+        """
+        pages, customer_columns = await self._pages(fetches)
         seals = {fetch.fetch_id: fetch.seal for fetch in fetches}
         repeat = [index for index, (page, _) in enumerate(pages) for _ in range(page.rows)]
         take = pa.array(repeat, pa.int32())
@@ -197,7 +216,10 @@ class Staging:
             table = table.add_column(position, by_name[name], spread(values, by_name[name]))
         for name, values in back.items():
             table = table.append_column(by_name[name], spread(values, by_name[name]))
-        return table
+        left_out = {fetch.fetch_id: Withheld() for fetch in fetches}
+        for page, _ in pages:
+            left_out[page.fetch_id] += page.withheld
+        return Rows(table=table, customer_columns=customer_columns, withheld=left_out)
 
     async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
@@ -211,52 +233,71 @@ class Staging:
                     self._shelf.drop(key)
                     await self._store.delete(key)
 
-    async def _pages(self, fetches: Sequence[StagedFetch]) -> list[tuple[StagedPage, pa.Table]]:
-        """The pages of *fetches*, each with its rows, by task and offset. Reads one segment at a time."""
+    async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[list[tuple[StagedPage, pa.Table]], tuple[str, ...]]:
+        """The pages of *fetches*, each with its rows, by task and offset, and their columns of customers' ids.
+
+        As the segments say now: people may have been taken out since they were written. Reads one at a time.
+        """
         wanted = {(page.fetch_id, page.offset, key) for f in fetches for key, page in f.pages.values()}
         found: list[tuple[StagedPage, pa.Table]] = []
+        customer_columns: set[str] = set()
+        await self._who_is_left_out()
         for key in dict.fromkeys(key for fetch in fetches for key in fetch.segments):
-            pages = self._shelf.get(key) or await self._read(key)
-            found += [(page, rows) for page, rows in pages if (page.fetch_id, page.offset, key) in wanted]
+            segment = self._shelf.get(key) or await self._read(key)
+            customer_columns.update(segment.customer_columns)
+            found += [(page, rows) for page, rows in segment.pages if (page.fetch_id, page.offset, key) in wanted]
         found.sort(key=lambda item: (item[0].studio, item[0].window, item[0].offset))
-        return found
+        return found, tuple(sorted(customer_columns))
 
-    async def _read(self, key: str) -> Pages:
-        """The pages of a segment, each with its rows."""
+    async def _who_is_left_out(self) -> Suppressed:
+        """As the list is now; where it has changed, staged objects may have been rewritten too."""
+        suppressed = await self._suppression.read()
+        if suppressed != self._left_out:
+            self._left_out = suppressed
+            self._shelf.clear()
+        return suppressed
+
+    async def _read(self, key: str) -> Segment:
         try:
             data, _ = await self._store.get(key)
         except NotFoundError as error:
             raise DataError(f"{key}: staged rows are gone; run again") from error
         record, table = decode_segment(data)
         ends = accumulate(page.rows for page in record.pages)
-        return [(page, table.slice(end - page.rows, page.rows)) for page, end in zip(record.pages, ends, strict=True)]
+        pages = [(page, table.slice(end - page.rows, page.rows)) for page, end in zip(record.pages, ends, strict=True)]
+        return Segment(pages, record.customer_columns, table.nbytes)
 
-    async def _write(self, dataset: Dataset, arrivals: Sequence[_Arrival]) -> None:
-        pages: list[tuple[_Arrival, StagedPage, pa.Table]] = []
+    async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
+        pages: list[tuple[Arrival, StagedPage, pa.Table]] = []
         seals: list[Seal] = []
-        for arrival, api_rows, table, stored, extras in self._decode(dataset, arrivals):
+        customer_columns: set[str] = set()
+        intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
+        for taken in intake.take(arrivals):
+            arrival = taken.arrival
             task = arrival.assembly.task
             page = StagedPage(
                 studio=task.studio.id,
                 window=task.window,
                 fetch_id=arrival.assembly.fetch_id,
                 offset=arrival.page.request.offset,
-                api_rows=api_rows,
-                rows=table.num_rows,
+                api_rows=taken.api_rows,
+                rows=taken.stored.num_rows,
                 total=arrival.page.total,
                 received_at=arrival.page.received_at,
+                withheld=taken.withheld,
             )
             try:
                 seen = self.extra_columns.setdefault(dataset.name, {})
-                if len(seen.keys() | extras) > MOST_COLUMNS:
+                if len(seen.keys() | taken.extras) > MOST_COLUMNS:
                     raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
-                hidden = drops_keys(dataset) or not dataset.drop.isdisjoint(extras)
-                seal = self._assemble(arrival.assembly, page, table if hidden else stored)
+                # With people who are left out: only whole pages tell whether the report changed.
+                seal = self._assemble(arrival.assembly, page, taken.whole)
             except ExporterError as error:
-                _fail(arrival, error)
+                arrival.fail(error)
                 continue
-            seen.update(dict.fromkeys(extras))
-            pages.append((arrival, page, stored))
+            seen.update(dict.fromkeys(taken.extras))
+            customer_columns.update(taken.customer_columns)
+            pages.append((arrival, page, taken.stored))
             seals += [seal] if seal else []
         if not pages:
             return
@@ -270,10 +311,11 @@ class Staging:
             full=self._stamp.full,
             pages=tuple(page for _, page, _ in pages),
             seals=tuple(seals),
+            customer_columns=tuple(sorted(customer_columns)),
         )
         table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
-        self._shelf.put(key, [(page, rows) for _, page, rows in pages], table.nbytes)
+        self._shelf.put(key, Segment([(page, rows) for _, page, rows in pages], record.customer_columns, table.nbytes))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         for seal in seals:
@@ -298,41 +340,6 @@ class Staging:
             sealed_at=self._clock(),
         )
 
-    def _decode(
-        self, dataset: Dataset, arrivals: Sequence[_Arrival]
-    ) -> Iterable[tuple[_Arrival, int, pa.Table, pa.Table, tuple[str, ...]]]:
-        """Decode pages with the same columns in one go; where one of them is bad, each by itself.
-
-        Yields:
-            Page, its rows as the API counts them, its rows as they came and as they may be stored, unasked columns.
-        """
-        groups: dict[object, list[_Arrival]] = {}
-        for arrival in arrivals:
-            page = arrival.page
-            shape = page.headers or page.body[: page.body.find(b"\n")]
-            groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
-        for group in (few for alike in groups.values() for few in _in_fews(alike)):
-            try:
-                yield from self._split(group, decode_pages([a.page for a in group], dataset, group[0].labels))
-            except DataError:
-                for arrival in group:
-                    try:
-                        yield from self._split([arrival], decode_pages([arrival.page], dataset, arrival.labels))
-                    except DataError as error:
-                        _fail(arrival, error)
-
-    def _split(
-        self, group: Sequence[_Arrival], decoded: Decoded
-    ) -> Iterable[tuple[_Arrival, int, pa.Table, pa.Table, tuple[str, ...]]]:
-        stored = privacy.apply(decoded.table, group[0].assembly.task.dataset, self._hash_key)
-        # With a pivot each of the API's rows became one row per period.
-        periods = decoded.table.num_rows // max(1, sum(decoded.page_rows))
-        start = 0
-        for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
-            rows = api_rows * periods
-            yield arrival, api_rows, decoded.table.slice(start, rows), stored.slice(start, rows), decoded.extras
-            start += rows
-
     def _note(self, dataset: DatasetName, key: str, page: StagedPage) -> None:
         fetch = self._fetches.setdefault(
             (dataset, page.fetch_id),
@@ -342,26 +349,11 @@ class Staging:
         self._in_use.setdefault(key, set()).add((dataset, page.fetch_id))
 
 
-def drops_keys(dataset: Dataset) -> bool:
-    """Whether staged rows lack a column of the group key, so that they cannot be told apart any more."""
-    return any(column.name in dataset.drop for column in dataset.key_columns)
-
-
-def _in_fews(arrivals: Sequence[_Arrival]) -> Iterable[Sequence[_Arrival]]:
-    most = MOST_DECODED[arrivals[0].page.format]
-    return (arrivals[start : start + most] for start in range(0, len(arrivals), most))
-
-
-def _by_dataset(batch: Sequence[_Arrival]) -> Iterable[tuple[Dataset, list[_Arrival]]]:
-    groups: dict[DatasetName, list[_Arrival]] = {}
+def _by_dataset(batch: Sequence[Arrival]) -> Iterable[tuple[Dataset, list[Arrival]]]:
+    groups: dict[DatasetName, list[Arrival]] = {}
     for arrival in batch:
         groups.setdefault(arrival.assembly.task.dataset.name, []).append(arrival)
     return [(arrivals[0].assembly.task.dataset, arrivals) for arrivals in groups.values()]
-
-
-def _fail(arrival: _Arrival, error: ExporterError) -> None:
-    if not arrival.done.done():
-        arrival.done.set_exception(error)
 
 
 def _unsealed(page: StagedPage) -> Seal:

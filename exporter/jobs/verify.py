@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exporter.api.base import ReportSource
-from exporter.core.ledger import Ledger
+from exporter.core.ledger import Ledger, Withheld
 from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
 from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
+from exporter.core.receipt import Receipt, Replaced
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError
-from exporter.jobs.history import each_manifest
+from exporter.jobs.history import each_manifest, read_receipts
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
@@ -35,12 +36,23 @@ class SourceTotal:
         studio, days: whose, of which days.
         published: sum published.
         source: sum as the API counts it now.
+        withheld: sum of what the API told of people who are left out (see `exporter forget`).
     """
 
     studio: StudioId
     days: Window
     published: int
     source: int
+    withheld: int = 0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the API counts what is published, and what is withheld."""
+        return self.published + self.withheld == self.source
+
+    def __str__(self) -> str:
+        withheld = f" and {self.withheld} withheld" if self.withheld else ""
+        return f"{self.studio} {self.days}: {self.published} are published{withheld}, the API counts {self.source} now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,7 @@ class Verified:
         measure: sum of the counts (rows, where the report has none).
         differences: one line each; empty where everything agrees.
         source: the API's totals; empty where it was not asked.
+        withheld: rows that the API told of people who are left out.
     """
 
     dataset: str
@@ -61,6 +74,7 @@ class Verified:
     measure: int
     differences: tuple[str, ...]
     source: tuple[SourceTotal, ...] = ()
+    withheld: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +86,7 @@ class _Found:
     parts: int = 0
     rows: dict[_Span, int] = field(default_factory=dict)
     measure: dict[_Span, int] = field(default_factory=dict)
+    withheld: dict[_Span, Withheld] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -95,6 +110,8 @@ async def verify(
     async for manifest in each_manifest(store, dataset.name):
         objects += manifest.objects
         tasks |= _published_tasks(manifest)
+    receipts = await read_receipts(store)
+    objects += [_as_put(item, receipt) for receipt in receipts for item in receipt.replaced if _is_of(dataset, item)]
     found = _Found(recorded=_newest_objects(objects), tasks=tasks)
     keys = {info.key for info in await store.list(partitions_prefix(dataset.name))}
     for key in sorted(keys | found.recorded.keys()):
@@ -111,16 +128,16 @@ async def verify(
     if source is not None:
         totals = await _ask(source, dataset, studios, found)
         found.differences += [
-            f"{dataset.name}: {t.studio} {t.days}: {t.published} are published, the API counts {t.source} now;"
-            f" run again, with --full where the days are settled"
-            for t in totals
-            if t.published != t.source
+            f"{dataset.name}: {total}; run again, with --full where the days are settled"
+            for total in totals
+            if not total.agrees
         ]
     return Verified(
         dataset=dataset.name,
         parts=found.parts,
         rows=sum(found.rows.values()),
         measure=sum(found.measure.values()),
+        withheld=sum(withheld.rows for withheld in found.withheld.values()),
         differences=tuple(found.differences),
         source=totals,
     )
@@ -151,6 +168,8 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
     for entry in ledger.entries:
         found.rows.setdefault((entry.studio, entry.window), 0)
         found.measure.setdefault((entry.studio, entry.window), 0)
+        if entry.withheld:
+            found.withheld[entry.studio, entry.window] = entry.withheld
 
 
 def _against_ledger(
@@ -170,15 +189,26 @@ def _against_ledger(
         if partition_of(partition.dataset, window) != partition:
             differences.append(f"{where}: belongs to another partition")
         run_id, task = tasks.get(span, ("", None))
-        if task and run_id == entry.run_id and task.state is not TaskState.FAILED and task.rows != entry.rows:
-            differences.append(f"{where}: {entry.rows} rows, the manifest of {run_id} says {task.rows}")
+        if not task or run_id != entry.run_id or task.state is TaskState.FAILED:
+            continue
+        # Who was forgotten since is withheld now; what the API told stays the same.
+        if task.rows + task.withheld != entry.rows + entry.withheld.rows:
+            differences.append(
+                f"{where}: {_counted(entry.rows, entry.withheld.rows)}, the manifest of {run_id} says"
+                f" {_counted(task.rows, task.withheld)}"
+            )
     return differences
+
+
+def _counted(rows: int, withheld: int) -> str:
+    return f"{rows} rows and {withheld} withheld" if withheld else f"{rows} rows"
 
 
 def _newest_objects(records: Iterable[ObjectRecord]) -> Mapping[str, Sequence[ObjectRecord]]:
     """What each part may be: as it was put last, or as it was found unchanged after that.
 
     A run may find a part unchanged in the moment in which another replaces it, so the two are not told apart by time.
+    The same goes for a part that a `forget` was about to put when it was stopped.
     """
     newest: dict[str, list[ObjectRecord]] = {}
     for record in sorted(records, key=lambda record: record.published_at):
@@ -187,6 +217,23 @@ def _newest_objects(records: Iterable[ObjectRecord]) -> Mapping[str, Sequence[Ob
         else:
             newest[record.key] = [record]
     return newest
+
+
+def _is_of(dataset: Dataset, item: Replaced) -> bool:
+    partition = parse_partition(item.key)
+    return partition is not None and partition.dataset == dataset.name
+
+
+def _as_put(item: Replaced, receipt: Receipt) -> ObjectRecord:
+    return ObjectRecord(
+        key=item.key,
+        rows=item.rows_left,
+        bytes=item.after.bytes,
+        sha256=item.after.sha256,
+        columns=(),
+        published_at=item.replaced_at,
+        unchanged=receipt.ended_at is None,
+    )
 
 
 def _published_tasks(manifest: Manifest) -> dict[_Span, tuple[str, TaskRecord]]:
@@ -208,6 +255,9 @@ async def _ask(
     measures: dict[StudioId, dict[Window, int]] = {}
     for (studio_id, window), number in found.measure.items():
         measures.setdefault(studio_id, {})[window] = number
+    withheld: dict[StudioId, dict[Window, Withheld]] = {}
+    for (studio_id, window), left_out in found.withheld.items():
+        withheld.setdefault(studio_id, {})[window] = left_out
     wanted = [
         (studio, days, sum(n for window, n in measures[studio.id].items() if days.covers(window)))
         for studio in studios
@@ -215,7 +265,13 @@ async def _ask(
     ]
     totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days, _ in wanted))
     return tuple(
-        SourceTotal(studio=studio.id, days=days, published=published, source=total)
+        SourceTotal(
+            studio=studio.id,
+            days=days,
+            published=published,
+            withheld=sum(n.measure for window, n in withheld.get(studio.id, {}).items() if days.covers(window)),
+            source=total,
+        )
         for (studio, days, published), total in zip(wanted, totals, strict=True)
     )
 

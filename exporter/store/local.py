@@ -6,8 +6,8 @@ a file that is being written is locked by its writer, so what a killed process l
 still growing, and the next one to write or delete in that folder removes it; a read or a put that has begun is
 finished even if its worker is cancelled.
 
-Files and folders are made readable by their owner alone, unless told otherwise; the umask may take more away. What is
-there already keeps its rights.
+Files and folders are made readable by their owner alone, unless told otherwise; those below `_erasure` always are. The
+umask may take more away. What is there already keeps its rights.
 
 A lock is taken on the folder itself: no lock file ever lies in the lake.
 """
@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 import aiofiles
 
+from exporter.core.partition import ERASURE
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
 from exporter.store.base import Condition, ObjectInfo, Readers
 from exporter.store.keys import check_key, check_prefix, holds
@@ -141,6 +142,11 @@ class LocalStore:
             raise StoreError(f'{key!r}: not a key; names that begin with "{_UNFINISHED}" are for unfinished files')
         return self._root / key
 
+    def _modes(self, key: str) -> tuple[int, int]:
+        if key.startswith(f"{ERASURE}/"):
+            return _MODES[Readers.OWNER]  # no reader of the lake needs it, and it helps to find people
+        return self._file_mode, self._folder_mode
+
     @contextmanager
     def _explained(self, key: str, verb: str) -> Iterator[None]:
         try:
@@ -163,8 +169,10 @@ class LocalStore:
 
     async def _put_once(self, key: str, path: Path, data: bytes, condition: Condition) -> ObjectInfo:
         unfinished = path.with_name(_UNFINISHED + secrets.token_hex(8))
-        await asyncio.to_thread(_make_folder, path.parent, self._folder_mode)
-        opener = partial(os.open, mode=self._file_mode)
+        await asyncio.to_thread(_make_folder, self._root, self._folder_mode)
+        file_mode, folder_mode = self._modes(key)
+        await asyncio.to_thread(_make_folder, path.parent, folder_mode)
+        opener = partial(os.open, mode=file_mode)
         try:
             async with aiofiles.open(unfinished, "xb", opener=opener) as file:
                 await asyncio.to_thread(fcntl.flock, file.fileno(), fcntl.LOCK_EX)

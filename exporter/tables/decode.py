@@ -32,11 +32,13 @@ class Decoded:
         table: schema `report_fields` of the dataset and the extras; the pages' rows in order.
         page_rows: rows of each page as the API counts them: before a pivot was unfolded.
         extras: names of columns that came unasked, sorted; they are the table's last ones.
+        customer_columns: see `Layout`.
     """
 
     table: pa.Table
     page_rows: tuple[int, ...]
     extras: tuple[str, ...]
+    customer_columns: tuple[str, ...] = ()
 
 
 def decode_pages(pages: Sequence[Page], dataset: Dataset, labels: Labels | None = None) -> Decoded:
@@ -114,7 +116,12 @@ def _assemble(pages: Sequence[Page], layout: Layout, read: Columns) -> Decoded:
             index = arrays[field.name].is_null().index(True).as_py()
             raise DataError(f"{_place(pages, read, index)}: column {field.name} is null; the task is left as it was")
     table = pa.Table.from_arrays([arrays[field.name] for field in fields], schema=pa.schema(fields))
-    return Decoded(table=table, page_rows=read.page_rows, extras=tuple(leaf.name for leaf in extras))
+    return Decoded(
+        table=table,
+        page_rows=read.page_rows,
+        extras=tuple(leaf.name for leaf in extras),
+        customer_columns=layout.customer_columns,
+    )
 
 
 def _place(pages: Sequence[Page], read: Columns, index: int) -> str:

@@ -28,7 +28,12 @@ class Labels:
     def describe(self, key: str, name: str) -> Header:
         """The header of *key*, which the CSV answer calls *name*."""
         header = next((h for h in self.headers if h.key == key), None)
-        return Header(key=key, label=header.label if header else name, required=bool(header and header.required))
+        return Header(
+            key=key,
+            label=header.label if header else name,
+            required=bool(header and header.required),
+            holds_customer_id=bool(header and header.holds_customer_id),
+        )
 
 
 def learn_labels(headers: Sequence[Header]) -> Labels:

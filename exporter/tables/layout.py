@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from exporter.core.answer import Header
+from exporter.core.catalogue import CUSTOMER_ID_COLUMNS
 from exporter.core.report import Column, ColumnType, Dataset, Pivot, ReportSpec
 from exporter.tables.schema import ARROW_TYPES, LEADING, PERIOD_KEY, PERIOD_LABEL, TRAILING
 
@@ -47,11 +48,14 @@ class Layout:
         dataset: what was asked for.
         extras: columns that came unasked.
         periods: the pivot's columns, in the order of the headers.
+        customer_columns: names of columns that hold customers' ids as the headers say, without those that the
+            catalogue knows; sorted.
     """
 
     dataset: Dataset
     extras: tuple[Leaf, ...] = ()
     periods: tuple[Header, ...] = ()
+    customer_columns: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -97,7 +101,14 @@ def layout_of(headers: Sequence[Header], dataset: Dataset) -> Layout:
         else:
             leaf = layout.unasked(header.key, extras.values())
             extras.setdefault(leaf.key, leaf)
-    return Layout(dataset=dataset, extras=tuple(extras.values()), periods=tuple(periods.values()))
+    names = {key: column.name for key, column in known.items()} | {key: leaf.name for key, leaf in extras.items()}
+    flagged = {names[header.key] for header in headers if header.holds_customer_id and header.key in names}
+    return Layout(
+        dataset=dataset,
+        extras=tuple(extras.values()),
+        periods=tuple(periods.values()),
+        customer_columns=tuple(sorted(flagged - CUSTOMER_ID_COLUMNS)),
+    )
 
 
 def _free_name(key: str, taken: set[str] | frozenset[str]) -> str:

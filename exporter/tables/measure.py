@@ -27,7 +27,13 @@ def sums_by_task(
     table: pa.Table, dataset: Dataset
 ) -> tuple[Mapping[tuple[StudioId, Window], int], Mapping[tuple[StudioId, Window], int]]:
     """Rows, and what they add up to, by studio and window."""
-    counted = is_counted(table, dataset)
+    return task_sums(table, counted=is_counted(table, dataset))
+
+
+def task_sums(
+    table: pa.Table, *, counted: bool
+) -> tuple[Mapping[tuple[StudioId, Window], int], Mapping[tuple[StudioId, Window], int]]:
+    """As `sums_by_task`, where it is known whether the rows are *counted*."""
     aggregations: list[tuple[object, str]] = [([], "count_all")]
     if counted:
         aggregations.append((COUNT, "sum"))

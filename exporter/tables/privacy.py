@@ -38,11 +38,15 @@ def apply(table: pa.Table, dataset: Dataset, hash_key: bytes) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
+def hash_of(value: str, key: bytes) -> str:
+    """How *value* is written where its column is hashed."""
+    return hmac.digest(key, value.encode(), "sha256").hex()
+
+
 def _hashed(column: pa.ChunkedArray, key: bytes) -> pa.Array:
     if not key:
         raise ValueError("a column cannot be hashed with an empty key")
     # A page holds few distinct customers; each is hashed once.
     encoded = column.combine_chunks().dictionary_encode()
-    texts = (str(value).encode() for value in encoded.dictionary.to_pylist())
-    hashes = pa.array([hmac.digest(key, text, "sha256").hex() for text in texts], pa.string())
+    hashes = pa.array([hash_of(str(value), key) for value in encoded.dictionary.to_pylist()], pa.string())
     return hashes.take(encoded.indices)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
+from exporter.core.ledger import Withheld
 from exporter.core.report import DatasetName, GrainId
 from exporter.core.staged import Seal, SegmentRecord, StagedPage
 from exporter.core.studio import StudioId
@@ -22,7 +23,7 @@ _VERSION = 1
 
 def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
     """Rows and record as one object; lz4, since it is written once and read once."""
-    document = {
+    document: dict[str, object] = {
         "v": _VERSION,
         "dataset": record.dataset,
         "grain": record.grain,
@@ -57,6 +58,9 @@ def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
             for s in record.seals
         ],
     }
+    withheld = [[n, p.withheld.rows, p.withheld.measure] for n, p in enumerate(record.pages) if p.withheld]
+    document |= {"withheld": withheld} if withheld else {}
+    document |= {"customer_columns": record.customer_columns} if record.customer_columns else {}
     text = json.dumps(document, separators=(",", ":")).encode()
     sink = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -75,6 +79,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
         with pa.ipc.open_file(pa.BufferReader(data)) as reader:
             document = json.loads(reader.schema.metadata[_RECORD])
             table = reader.read_all().replace_schema_metadata(None)
+        withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
         record = SegmentRecord(
             dataset=DatasetName(document["dataset"]),
             grain=GrainId(document["grain"]),
@@ -91,8 +96,11 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                     rows=rows,
                     total=total,
                     received_at=_moment(received_at),
+                    withheld=withheld.get(number, Withheld()),
                 )
-                for studio, start, end, fetch_id, offset, api_rows, rows, total, received_at in document["pages"]
+                for number, (studio, start, end, fetch_id, offset, api_rows, rows, total, received_at) in enumerate(
+                    document["pages"]
+                )
             ),
             seals=tuple(
                 Seal(
@@ -106,8 +114,9 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                 )
                 for studio, start, end, fetch_id, total, rows, measure, sealed_at in document["seals"]
             ),
+            customer_columns=tuple(document.get("customer_columns", ())),
         )
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError("not a whole segment") from error
     if document["v"] != _VERSION or sum(page.rows for page in record.pages) != table.num_rows:
         raise DataError("not a segment of this version")

@@ -36,6 +36,7 @@ class Said:
     people: set[str]
     ended: dict[str, Ended] = field(default_factory=dict)
     lakes: dict[str, Path] = field(default_factory=dict)
+    forgotten: str = ""
 
     def texts(self):
         return {name: ended.stdout + ended.stderr for name, ended in self.ended.items()}
@@ -86,6 +87,13 @@ async def run_everything(folder):
             *(call("private", *words) for words in (("run", "--full", *MARCH), ("ddl", "--dialect", "spark"))),
             *(call("sink in the way", *words) for words in (("run", *MARCH), ("doctor",))),
         )
+        said.forgotten = str(world.studios[0].infractions[0].customer.id)
+        await asyncio.gather(
+            call("named", "forget", "--customer", said.forgotten, "--dry-run"),
+            call("private", "forget", "--customer", said.forgotten, "--json"),
+            call("sink in the way", "forget", "--customer", said.forgotten),
+        )
+        await call("named", "forget", "--customer", said.forgotten)
         for part in said.lakes["named"].rglob("month=2025-01/*.parquet"):
             shutil.copy(part, part.parent.parent / "month=2025-02" / part.name)
         await call("named", "verify")
@@ -118,6 +126,13 @@ async def test_no_command_says_a_token_or_a_hash_key(said):
 async def test_no_command_names_a_person(said):
     for command, text in said.texts().items():
         assert not [person for person in said.people if person in text], command
+
+
+async def test_no_command_repeats_the_id_of_whoever_is_forgotten_and_no_object_holds_it(said):
+    for command, text in said.texts().items():
+        assert said.forgotten not in text, command
+    for path in (path for lake in said.lakes.values() for path in lake.rglob("*") if path.is_file()):
+        assert said.forgotten not in values_in(path.name, path.read_bytes()), path
 
 
 async def test_no_object_holds_a_token_or_a_hash_key(said):

@@ -83,7 +83,7 @@ async def test_a_run_that_fetched_earlier_does_not_overwrite_what_was_fetched_la
 async def test_what_a_dead_run_staged_does_not_overwrite_what_was_fetched_later():
     store = RememberingStore()
     async with bench(three_studios(), store=store) as running:
-        assert not await lives(running, DyingStore(store, at=16, trouble=Trouble.DIES_AFTER))
+        assert not await lives(running, DyingStore(store, at=18, trouble=Trouble.DIES_AFTER))
         assert [info for info in await store.list(f"{STAGING}/") if info.key.endswith(".arrow")]
         forget_one_of_each_month(running.world)
         assert await lives(running, store, Choice(full=True))

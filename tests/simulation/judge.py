@@ -60,6 +60,7 @@ class Judge:
         self._reports = Reports(scenario)
         self._spoilt: set[tuple[TaskKey, int, datetime]] = set()
         self._whole: dict[str, _Whole] = {}
+        self._unstaged_fetches: set[str] = set()
         self._asked_at: dict[str, datetime] = {}
         self._staged: defaultdict[str, dict[str, int]] = defaultdict(dict)
 
@@ -193,10 +194,14 @@ class Judge:
             raise BrokenPromiseError(f"{rows} rows are staged by one process, {most} at most are needed")
 
     def _unstaged(self, record: SegmentRecord) -> None:
-        """What was fetched whole is deleted only when it is published, too old to be used, or settled anyway."""
+        """What was fetched whole is deleted only when it is published, too old to be used, or settled anyway.
+
+        Or where a later whole fetch of the same task is still staged: then that one is to be published.
+        """
+        self._unstaged_fetches.update(page.fetch_id for page in record.pages)
         for page in record.pages:
             whole = self._whole.get(page.fetch_id)
-            if whole is None or self._is_old(whole):
+            if whole is None or self._is_old(whole) or self._is_superseded(whole):
                 continue
             entry = self.entries.get(whole.task)
             if entry is None or not (entry.began_at >= whole.asked_at or self._will_do(whole.task, entry)):
@@ -210,6 +215,12 @@ class Judge:
         """
         several = len(self._scenario.exporters) > 1
         return self._final(task, entry.began_at) or (several and self.now() - entry.began_at <= GOOD_FOR)
+
+    def _is_superseded(self, whole: _Whole) -> bool:
+        return any(
+            later.task == whole.task and later.asked_at > whole.asked_at and fetch_id not in self._unstaged_fetches
+            for fetch_id, later in self._whole.items()
+        )
 
     def _is_old(self, whole: _Whole) -> bool:
         return self.now() - whole.asked_at > GOOD_FOR and not self._final(whole.task, whole.asked_at)

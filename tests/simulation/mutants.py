@@ -46,9 +46,9 @@ DEFECTS: Sequence[Defect] = (
     ),
     Defect(
         "a part is replaced without its ETag",
-        "jobs/publish.py",
-        "if await put_if(self.store, swap.partition.key, merged.data, condition):",
-        "if await put_if(self.store, swap.partition.key, merged.data, None):",
+        "jobs/replace.py",
+        "etag = await put_for_etag(self.store, partition.key, data, condition)",
+        "etag = await put_for_etag(self.store, partition.key, data, None)",
     ),
     Defect(
         "a put whose answer was lost is taken for done",

@@ -12,7 +12,7 @@ from exporter.cli.main import main
 from exporter.cli.parser import DIALECTS, build_parser
 from exporter.tables.ddl import Dialect
 
-COMMANDS = ("demo", "init", "doctor", "plan", "run", "status", "verify", "ddl", "sandbox")
+COMMANDS = ("demo", "init", "doctor", "plan", "run", "status", "verify", "forget", "ddl", "sandbox")
 
 
 def subparsers():
@@ -84,6 +84,10 @@ def test_no_command_prints_help_and_is_a_mistake(capsys):
         (["run", "leftover"], "leftover"),
         (["status", "--last", "0"], 'argument --last: is "0" instead of a whole number from 1 to'),
         (["status", "--last", "ten"], 'is "ten" instead of a whole number'),
+        (["forget"], "--customer"),
+        (["forget", "--customer", "0"], 'argument --customer: is "0" instead of a whole number from 1 on'),
+        (["forget", "--customer", "1_000"], "instead of a whole number"),
+        (["forget", "--customer", "9223372036854775808"], "instead of a whole number"),
         (["ddl"], "--dialect"),
         (["ddl", "--dialect", "oracle"], "'oracle'"),
         (["sandbox", "--port", "65536"], "from 0 to 65535"),

@@ -234,15 +234,26 @@ def test_what_moved_is_shown_by_run_and_by_age():
 
 
 def test_every_difference_has_a_line():
-    total = SourceTotal(studio=StudioId("a"), days=Window(date(2025, 1, 1), date(2025, 2, 1)), published=3, source=4)
-    found = Verified(dataset="d", parts=1, rows=3, measure=3, differences=("one\x07", "two"), source=(total,))
+    total = SourceTotal(
+        studio=StudioId("a"), days=Window(date(2025, 1, 1), date(2025, 2, 1)), published=3, withheld=2, source=4
+    )
+    found = Verified(
+        dataset="d", parts=1, rows=3, measure=3, withheld=2, differences=("one\x07", "two"), source=(total,)
+    )
     text = verified_text([found])
     assert text == (
-        "d: 1 parts, 3 rows, sum 3\nd: 0 of 1 totals agree with the API's own\n"
+        "d: 1 parts, 3 rows, sum 3\nd: 2 rows of people who are left out are withheld\n"
+        "d: 0 of 1 totals agree with the API's own\n"
         "difference: one\\x07\ndifference: two\n2 differences\n"
     )
     assert json.loads(to_json({"datasets": [found]}))["datasets"][0]["source"] == [
-        {"studio": "a", "days": {"start": "2025-01-01", "end": "2025-02-01"}, "published": 3, "source": 4}
+        {
+            "studio": "a",
+            "days": {"start": "2025-01-01", "end": "2025-02-01"},
+            "published": 3,
+            "source": 4,
+            "withheld": 2,
+        }
     ]
 
 

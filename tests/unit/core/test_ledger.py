@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.ledger import Entry, Ledger, entries_by_studio, parse_ledger
+from exporter.core.ledger import Entry, Ledger, Withheld, entries_by_studio, parse_ledger
 from exporter.core.report import GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -33,6 +33,7 @@ entries = st.builds(
     measure=st.integers(0, 10**9),
     run_id=st.sampled_from(["first", "second", "third"]),
     began_at=moments(),
+    withheld=st.builds(Withheld, rows=st.integers(0, 2), measure=st.integers(0, 2)),
 )
 several = st.lists(entries, max_size=8)
 
@@ -49,10 +50,17 @@ def make_entry(studio="cove", window=days("2025-01-01", "2025-02-01"), run_id="f
     return Entry(studio=StudioId(studio), window=window, rows=1, total=1, measure=1, run_id=run_id, began_at=LATER)
 
 
-@given(several)
-def test_what_is_written_is_read_again(old):
-    ledger = Ledger(grain=GRAIN, entries=tuple(old))
+@given(several, st.lists(st.text(), max_size=2))
+def test_what_is_written_is_read_again(old, names):
+    ledger = Ledger(grain=GRAIN, entries=tuple(old), customer_columns=tuple(names))
     assert parse_ledger(ledger.to_text()) == ledger
+
+
+def test_what_was_written_before_people_could_be_left_out_is_read():
+    ledger = Ledger(grain=GRAIN, entries=(make_entry(),))
+    document = json.loads(zlib.decompress(base64.b85decode(ledger.to_text())))
+    assert document.keys() == {"v", "grain", "runs", "tasks"}
+    assert parse_ledger(ledger.to_text()).entries[0].withheld == Withheld()
 
 
 @given(several)

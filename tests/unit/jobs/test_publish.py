@@ -8,6 +8,7 @@ from exporter.core.manifest import Change
 from exporter.core.partition import partition_of
 from exporter.errors import OutcomeUnknownError
 from exporter.jobs.publish import Publisher, Swap
+from exporter.jobs.suppression import Suppression
 from exporter.store.memory import MemoryStore
 from exporter.tables.parquet import decode_part, encode_part
 from tests.support.parts import EXPORTED_AT, STRIKES, january, part, task
@@ -28,6 +29,7 @@ def publisher(store, run_id):
         clock=lambda: EXPORTED_AT,
         sleep=at_once,
         random=lambda: 0.0,
+        suppression=Suppression(store),
     )
 
 

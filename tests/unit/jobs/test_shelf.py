@@ -1,14 +1,17 @@
 import pyarrow as pa
 
-from exporter.jobs.shelf import Shelf
+from exporter.jobs.shelf import Segment, Shelf
 
-PAGES = [(None, pa.table({"n": [1]}))]
+
+def segment(size_bytes):
+    return Segment([(None, pa.table({"n": [1]}))], (), size_bytes)
 
 
 def test_a_segment_is_here_until_it_is_dropped():
     shelf = Shelf(100)
-    shelf.put("a", PAGES, 60)
-    assert shelf.get("a") is PAGES
+    kept = segment(60)
+    shelf.put("a", kept)
+    assert shelf.get("a") is kept
     shelf.drop("a")
     assert shelf.get("a") is None
 
@@ -16,20 +19,28 @@ def test_a_segment_is_here_until_it_is_dropped():
 def test_the_oldest_segments_go_where_there_is_no_room():
     shelf = Shelf(100)
     for key in ("a", "b", "c"):
-        shelf.put(key, PAGES, 45)
+        shelf.put(key, segment(45))
     assert [key for key in ("a", "b", "c") if shelf.get(key)] == ["b", "c"]
 
 
 def test_room_is_free_again_once_a_segment_is_dropped():
     shelf = Shelf(100)
-    shelf.put("a", PAGES, 90)
+    shelf.put("a", segment(90))
     shelf.drop("a")
-    shelf.put("b", PAGES, 90)
-    assert shelf.get("b") is PAGES
+    shelf.put("b", segment(90))
+    assert shelf.get("b")
 
 
 def test_a_segment_larger_than_the_shelf_is_not_kept_and_a_strange_one_is_no_trouble():
     shelf = Shelf(100)
-    shelf.put("a", PAGES, 101)
+    shelf.put("a", segment(101))
     shelf.drop("never put")
     assert shelf.get("a") is None
+
+
+def test_a_cleared_shelf_is_empty_and_has_all_its_room():
+    shelf = Shelf(100)
+    shelf.put("a", segment(90))
+    shelf.clear()
+    shelf.put("b", segment(90))
+    assert (shelf.get("a"), bool(shelf.get("b"))) == (None, True)

@@ -30,6 +30,18 @@ async def test_the_folder_is_made_by_the_first_put_and_holds_the_objects_alone(t
     assert (tmp_path / "not/yet/a/b/c").read_bytes() == b"x"
 
 
+async def test_what_tells_of_people_who_are_left_out_is_read_by_the_owner_alone(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        store = LocalStore(tmp_path / "lake", readers=Readers.ALL)
+        await store.put("_erasure/receipts/a", b"x")
+    finally:
+        os.umask(umask)
+    made = [tmp_path / "lake", *(tmp_path / "lake").rglob("*")]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert modes == {"lake": 0o755, "_erasure": 0o700, "receipts": 0o700, "a": 0o600}
+
+
 @pytest.mark.parametrize(
     ("readers", "file", "folder"), [("owner", 0o600, 0o700), ("group", 0o640, 0o750), ("all", 0o644, 0o755)]
 )

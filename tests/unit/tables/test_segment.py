@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.core.ledger import Withheld
 from exporter.core.report import DatasetName, GrainId
 from exporter.core.staged import Seal, SegmentRecord, StagedPage
 from exporter.core.studio import StudioId
@@ -27,6 +28,7 @@ pages = st.builds(
     rows=st.integers(0, 5),
     total=st.none() | counts,
     received_at=moments(),
+    withheld=st.builds(Withheld, rows=counts, measure=counts),
 )
 seals = st.builds(
     Seal,
@@ -47,6 +49,7 @@ records = st.builds(
     full=st.booleans(),
     pages=st.lists(pages, max_size=4).map(tuple),
     seals=st.lists(seals, max_size=3).map(tuple),
+    customer_columns=st.lists(names, max_size=2).map(tuple),
 )
 SCHEMA = pa.schema(
     [

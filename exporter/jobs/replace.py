@@ -1,0 +1,91 @@
+"""Replaces published parts: the only place that does, and only on condition that nobody else did meanwhile.
+
+Otherwise it reads, makes and tries again, so whoever changes a part at the same time never undoes the other's work. A
+put whose answer was lost is looked up, not assumed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from exporter.core.ledger import Ledger
+from exporter.core.partition import Partition
+from exporter.errors import DataError, NotFoundError, StoreError
+from exporter.jobs.put import put_for_etag
+from exporter.store.base import Absent, Condition, ObjectStore
+from exporter.tables.parquet import decode_part
+
+#: A partition that others replace more often than this while we try is given up.
+MOST_CONFLICTS = 50
+
+#: Longest wait before trying again after a conflict, seconds.
+LONGEST_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A partition as it was read."""
+
+    data: bytes
+    etag: str
+    table: pa.Table
+    ledger: Ledger
+
+
+#: What a part becomes; None where it shall stay as it is. Called again after each conflict.
+Make = Callable[[Part | None], Awaitable[bytes | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacer:
+    """Puts parts into the sink.
+
+    Attributes:
+        store: the sink.
+        sleep, random: for the wait after a conflict.
+    """
+
+    store: ObjectStore
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+
+    async def replace(self, partition: Partition, make: Make) -> str | None:
+        """Make of *partition* what *make* says.
+
+        Returns:
+            The etag of what was put; None where nothing was.
+
+        Raises:
+            DataError: what is there cannot be read.
+            StoreError: the sink does not take it.
+        """
+        for conflicts in range(MOST_CONFLICTS):
+            if conflicts:
+                await self.sleep(self.random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
+            old, condition = await self._read(partition)
+            data = await make(old)
+            if data is None:
+                return None
+            etag = await put_for_etag(self.store, partition.key, data, condition)
+            if etag is not None:
+                return etag
+        raise StoreError(f"{partition}: others replaced it {MOST_CONFLICTS} times while this run tried to; run again")
+
+    async def _read(self, partition: Partition) -> tuple[Part | None, Condition]:
+        try:
+            data, info = await self.store.get(partition.key)
+        except NotFoundError:
+            return None, Absent()
+        try:
+            table, ledger = await asyncio.to_thread(decode_part, data)
+        except DataError as error:
+            raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error
+        return Part(data=data, etag=info.etag, table=table, ledger=ledger), info.etag
+
+
+def sha256(data: bytes) -> str:
+    """As manifests and receipts have it."""
+    return hashlib.sha256(data).hexdigest()
