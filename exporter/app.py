@@ -26,8 +26,10 @@ from exporter.config.settings import Settings
 from exporter.core.answer import PageRequest
 from exporter.core.erasure import Person
 from exporter.core.lease import Process
+from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.pace import Pace
+from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset
@@ -189,6 +191,11 @@ class App:
         datasets = _chosen("dataset", choice.datasets, {d.name: d for d in self.datasets})
         found = [m for d in datasets for m in await read_manifests(self.store, d.name, last=last)]
         return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
+
+    async def ledgers(self, choice: Choice) -> Mapping[Partition, Ledger]:
+        """What is published, partition by partition, as the parts themselves say."""
+        datasets = _chosen("dataset", choice.datasets, {d.name: d for d in self.datasets})
+        return await read_ledgers(self.store, datasets)
 
     async def verify(
         self, choice: Choice, *, source: bool, observer: Observer = _look_away

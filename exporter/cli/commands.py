@@ -32,13 +32,13 @@ from exporter.tables.ddl import ddl as definition
 _RUNS_WITH_EXTRAS = 100
 
 #: Runs that are shown where nobody says how many, and runs whose manifests are read to learn from them.
-_RUNS_SHOWN = 10
-_RUNS_LEARNT_FROM = 100
+RUNS_SHOWN = 10
+RUNS_LEARNT_FROM = 100
 
 
 async def doctor(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Look at configuration, sink, clock and credentials."""
-    async with _open(args, environ) as app:
+    async with open_configured(args, environ) as app:
         valid = Check(
             name="configuration",
             ok=True,
@@ -51,10 +51,10 @@ async def doctor(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 async def plan(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Show what a run would do."""
-    async with _open(args, environ) as app:
+    async with open_configured(args, environ) as app:
         api = app.settings.api
         summary = summarise_plan(
-            await app.plan(_choice(args)), page_size=api.page_size, requests_per_minute=api.requests_per_minute
+            await app.plan(choice_of(args)), page_size=api.page_size, requests_per_minute=api.requests_per_minute
         )
     if args.json:
         emit(render.to_json(summary))
@@ -69,8 +69,8 @@ async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Export what is not settled yet."""
     if args.dry_run:
         return await plan(args, environ)
-    async with _open(args, environ) as app:
-        return await export(app, _choice(args), log_format=args.log_format, as_json=args.json)
+    async with open_configured(args, environ) as app:
+        return await export(app, choice_of(args), log_format=args.log_format, as_json=args.json)
 
 
 async def export(app: App, choice: Choice, *, log_format: str | None, as_json: bool = False) -> ExitCode:
@@ -90,9 +90,9 @@ async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Show the last runs, or what they found changed."""
     if args.changes:
         return await _changes(args, environ)
-    last = args.last or _RUNS_SHOWN
-    async with _open(args, environ) as app:
-        runs = summarise_runs(await app.history(_choice(args), last), last)
+    last = args.last or RUNS_SHOWN
+    async with open_configured(args, environ) as app:
+        runs = summarise_runs(await app.history(choice_of(args), last), last)
     if args.json:
         emit(render.to_json({"runs": runs}))
     elif runs:
@@ -103,9 +103,9 @@ async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 
 async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
-    last = args.last or _RUNS_LEARNT_FROM
-    async with _open(args, environ) as app:
-        found = what_moved(await app.history(_choice(args), last), app.settings.windows.lookback_days)
+    last = args.last or RUNS_LEARNT_FROM
+    async with open_configured(args, environ) as app:
+        found = what_moved(await app.history(choice_of(args), last), app.settings.windows.lookback_days)
     if args.json:
         emit(render.to_json({"changes": found}))
         return ExitCode.OK
@@ -113,7 +113,7 @@ async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
         emit("there is no run yet\n")
     for dataset in found:
         emit(f"{dataset.dataset}\n\n")
-        show(render.changes_run_grid(dataset, args.last or _RUNS_SHOWN))
+        show(render.changes_run_grid(dataset, args.last or RUNS_SHOWN))
         emit("\n")
         show(render.changes_age_grid(dataset))
         emit(f"\n{dataset.says}\n")
@@ -122,8 +122,8 @@ async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Hold what is published against the manifests, and on request against the API."""
-    async with _open(args, environ) as app:
-        verified = await app.verify(_choice(args), source=args.source, observer=_tell)
+    async with open_configured(args, environ) as app:
+        verified = await app.verify(choice_of(args), source=args.source, observer=_tell)
     differences = sum(len(found.differences) for found in verified)
     emit(
         render.to_json({"differences": differences, "datasets": verified})
@@ -135,7 +135,7 @@ async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 async def forget(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Remove a customer, or show what would be removed."""
-    async with _open(args, environ) as app:
+    async with open_configured(args, environ) as app:
         receipt = await app.forget(args.customer, args.studio, dry_run=args.dry_run)
     key = None if args.dry_run else receipt_key(receipt.receipt_id)
     emit(
@@ -150,8 +150,8 @@ async def forget(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Print the table definitions."""
-    async with _open(args, environ) as app:
-        manifests = await app.history(_choice(args), _RUNS_WITH_EXTRAS)
+    async with open_configured(args, environ) as app:
+        manifests = await app.history(choice_of(args), _RUNS_WITH_EXTRAS)
         chosen = [d for d in app.datasets if not args.datasets or d.name in args.datasets]
         settings = app.settings
     statements = [
@@ -199,7 +199,7 @@ def _show_run(summary: RunSummary, meter: Meter, *, as_json: bool) -> None:
     emit(render.run_text(summary, meter, least_requests(meter.manifests, meter.page_size)))
 
 
-def _choice(args: Namespace) -> Choice:
+def choice_of(args: Namespace) -> Choice:
     """What the flags of a command narrow it to; no command has all of them."""
     asked = vars(args)
     return Choice(
@@ -213,6 +213,7 @@ def _choice(args: Namespace) -> Choice:
 
 
 @asynccontextmanager
-async def _open(args: Namespace, environ: Mapping[str, str]) -> AsyncIterator[App]:
+async def open_configured(args: Namespace, environ: Mapping[str, str]) -> AsyncIterator[App]:
+    """The app that the configuration of a command asks for."""
     async with open_app(load_settings(args.config, environ), environ) as app:
         yield app

@@ -20,8 +20,8 @@ from exporter.core.text import printable
 from exporter.errors import ExporterError, UsageError
 from exporter.process import tune_memory
 
-#: The modules of the commands that need no configuration; all others are in `commands`.
-_MODULES = {"demo": "demo", "init": "init", "sandbox": "sandbox"}
+#: The modules of the commands that need no configuration, or more than one module; all others are in `commands`.
+_MODULES = {"demo": "demo", "init": "init", "report": "report", "sandbox": "sandbox"}
 
 #: Makes a terminal's cursor visible again, should a bar have hidden it.
 _SHOW_CURSOR = "\x1b[?25h"

@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
     _ddl(command("ddl", "print table definitions", "exporter ddl --dialect athena"))
+    _report(command("report", "write a page about the last run and the data", "exporter report --out report.html"))
     _sandbox(
         command("sandbox", "serve a simulated API with made-up studios", "exporter sandbox --faults all:0.2 --rate 600")
     )
@@ -174,6 +175,12 @@ def _forget(parser: argparse.ArgumentParser) -> None:
 def _ddl(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     parser.add_argument("--dialect", choices=DIALECTS, required=True, help="whose SQL (no default)")
+    _add_datasets(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument("--out", metavar="PATH", help="write the page to this file (default: stdout)")
     _add_datasets(parser)
 
 

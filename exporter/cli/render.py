@@ -110,7 +110,7 @@ def run_grid(run: RunSummary) -> Grid:
 
 
 def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
-    """What a run cost, what failed, and what to do about it."""
+    """What a run cost, what came of it, and what to do about it."""
     totals = run.totals
     lines = [f"run {run.run_id}: {run.state} after {totals.seconds:.1f} s"]
     if totals.tasks:
@@ -121,8 +121,13 @@ def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
             f"{meter.peak:,} of {meter.allowed:,} allowed requests in the busiest minute",
             f"{size(totals.bytes_in)} received, {size(totals.bytes_out)} written",
         ]
-    else:
-        lines.append(f"nothing to fetch: all {totals.settled:,} tasks are settled")
+    return "".join(f"{line}\n" for line in (*lines, *outcome_lines(run)))
+
+
+def outcome_lines(run: RunSummary) -> list[str]:
+    """What came of a run, and what to do about it."""
+    totals = run.totals
+    lines = [] if totals.tasks else [f"nothing to fetch: all {totals.settled:,} tasks are settled"]
     for entry in run.datasets:
         lines += _moved_lines(entry) + _reconciled_lines(entry)
     if totals.withheld:
@@ -138,7 +143,7 @@ def run_text(run: RunSummary, meter: Meter, least_requests: int) -> str:
         for entry in run.datasets
         if entry.extra_columns
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return lines
 
 
 def _moved_lines(entry: DatasetSummary) -> list[str]:

@@ -12,7 +12,7 @@ from exporter.cli.main import main
 from exporter.cli.parser import DIALECTS, build_parser
 from exporter.tables.ddl import Dialect
 
-COMMANDS = ("demo", "init", "doctor", "plan", "run", "status", "verify", "forget", "ddl", "sandbox")
+COMMANDS = ("demo", "init", "doctor", "plan", "run", "status", "verify", "forget", "ddl", "report", "sandbox")
 
 
 def subparsers():
@@ -91,7 +91,7 @@ def test_no_command_prints_help_and_is_a_mistake(capsys):
         (["ddl"], "--dialect"),
         (["ddl", "--dialect", "oracle"], "'oracle'"),
         (["sandbox", "--port", "65536"], "from 0 to 65535"),
-        (["report"], "'report'"),
+        (["repor"], "'report'"),
     ],
 )
 def test_a_mistake_is_one_line_below_the_usage(arguments, words, capsys):
