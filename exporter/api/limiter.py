@@ -25,8 +25,8 @@ _Waiter = asyncio.Future[Ticket]
 class Permits(Protocol):
     """Who knows what other runs do with the same credentials."""
 
-    async def held(self, credential: CredentialKey) -> None:
-        """Wait until the credential is ours.
+    async def held(self, credential: CredentialKey) -> bool:
+        """Wait until the credential is ours; whether another run may have used it since this one began.
 
         Raises:
             CredentialError: it will not be.
@@ -49,8 +49,9 @@ class Permits(Protocol):
 class Free:
     """Permits for whoever is alone, or sends so little that it does not count."""
 
-    async def held(self, credential: CredentialKey) -> None:
+    async def held(self, credential: CredentialKey) -> bool:  # noqa: ARG002 - never needed
         """It is ours."""
+        return False
 
     def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:  # noqa: ARG002 - never needed
         """It may be sent."""
@@ -144,6 +145,14 @@ class Gate:
             lane.pace.prove()
         finally:
             self._release(credential, lane, ticket, outcome, retry_after_s)
+
+    async def claim(self, credential: CredentialKey) -> bool:
+        """Wait until the credential may be used; whether another run may have used it since this one began.
+
+        Raises:
+            CredentialError: it will not be ours.
+        """
+        return await self._permits.held(credential)
 
     async def opening(self, credential: CredentialKey) -> None:
         """Wait until nothing of this credential waits and a request could be sent; the next `turn` is granted it.

@@ -23,6 +23,7 @@ from exporter.jobs.events import (
     PartitionPublished,
     Planned,
     Refetched,
+    Spared,
     TaskFetched,
     Waiting,
 )
@@ -139,13 +140,8 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting(where=where, holder=holder):
-            return Line(
-                level="warning",
-                event="waiting",
-                message=f"{where}: run {holder} uses it; waiting until it has ended",
-                fields={"holder": holder},
-            )
+        case Waiting() | Spared():
+            return _beside_others(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
                 level="info", event="fetched", message=f"{task}: {rows} rows", fields={**_place(task), "rows": rows}
@@ -182,6 +178,24 @@ def describe(event: Event) -> Line | None:
             )
         case _:
             return None
+
+
+def _beside_others(event: Waiting | Spared) -> Line:
+    match event:
+        case Waiting(where=where, holder=holder):
+            return Line(
+                level="warning",
+                event="waiting",
+                message=f"{where}: run {holder} uses it; waiting until it has ended",
+                fields={"holder": holder},
+            )
+        case Spared(tasks=tasks):
+            return Line(
+                level="info",
+                event="spared",
+                message=f"{tasks} tasks need no request any more: other runs have published them meanwhile",
+                fields={"tasks": tasks},
+            )
 
 
 def _held_against(event: HeldAgainst) -> Line:

@@ -28,6 +28,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spared:
+    """So many tasks need no request any more: other runs have published them meanwhile."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageStaged:
     """One page is safe in the sink's staging area."""
 
@@ -86,7 +93,18 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
-Event = Planned | Waiting | PageStaged | Attempted | Refetched | TaskFetched | PartitionPublished | HeldAgainst | Ended
+Event = (
+    Planned
+    | Waiting
+    | Spared
+    | PageStaged
+    | Attempted
+    | Refetched
+    | TaskFetched
+    | PartitionPublished
+    | HeldAgainst
+    | Ended
+)
 
 
 class Observer(Protocol):

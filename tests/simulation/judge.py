@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 from exporter.core.confirmed import Confirmations, parse_confirmations
 from exporter.core.ledger import Entry, Ledger, parse_ledger
 from exporter.core.manifest import Manifest, TaskRecord, TaskState, parse_manifest
-from exporter.core.partition import STAGING, parse_partition
+from exporter.core.lease import Lease, parse_lease
+from exporter.core.partition import LEASES, STAGING, parse_partition, salt_key
 from exporter.core.report import GrainId
 from exporter.core.staged import SegmentRecord
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+from exporter.jobs.resume import parse_owner
 from exporter.sandbox.messages import Asked
 from exporter.tables.parquet import LEDGER_KEY
 from exporter.tables.segment import decode_segment
@@ -48,6 +50,9 @@ class Judge:
     Attributes:
         entries: of the parts as they stand, by task.
         broken: the first promise that was broken.
+        leases: of the credentials, as they stand.
+        on_lease: is told of each lease that is written.
+        runs: whether a process runs.
     """
 
     def __init__(self, scenario: Scenario, now: Callable[[], datetime]) -> None:
@@ -59,6 +64,10 @@ class Judge:
         self._scenario = scenario
         self._reports = Reports(scenario)
         self._spoilt: set[tuple[TaskKey, int, datetime]] = set()
+        self.leases: dict[str, Lease] = {}
+        self.on_lease: Callable[[str, Lease], None] = lambda _credential, _lease: None
+        self.runs: Callable[[str], bool] = lambda _process: False
+        self._disowned: set[str] = set()
         self._whole: dict[str, _Whole] = {}
         self._asked_at: dict[str, datetime] = {}
         self._staged: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -93,6 +102,10 @@ class Judge:
                 self._manifest(parse_manifest(new))
             elif key.startswith(f"{STAGING}/"):
                 self._staging(key, old, new)
+            elif key.startswith(f"{LEASES}/") and key != salt_key() and new is not None:
+                name = key.removeprefix(f"{LEASES}/").removesuffix(".json")
+                self.leases[name] = parse_lease(new)
+                self.on_lease(name, self.leases[name])
         except BrokenPromiseError as error:
             self.broken = self.broken or error
             raise
@@ -166,6 +179,10 @@ class Judge:
 
     def _staging(self, key: str, old: bytes | None, new: bytes | None) -> None:
         _, run_id, name = key.split("/")
+        if name == "run.json" and new is not None:
+            first = run_id.partition("-")[2]
+            if parse_owner(new).process != first and self.runs(first):
+                self._disowned.add(run_id)  # it was silent for too long, and is to stop when it finds out
         if not name.endswith(".arrow"):
             return
         if new is not None:
@@ -175,7 +192,8 @@ class Judge:
             self._bounded(run_id)
         elif old is not None:
             self._staged[run_id].pop(key, None)
-            self._unstaged(decode_segment(old)[0])
+            if run_id not in self._disowned:
+                self._unstaged(decode_segment(old)[0])
 
     def _staged_pages(self, record: SegmentRecord) -> None:
         for page in record.pages:

@@ -7,6 +7,7 @@ from random import Random
 
 from exporter.core.answer import Format
 from exporter.core.catalogue import REPORTS
+from exporter.core.lease import CLOCKS_S
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.core.window import Every, Window, cut
@@ -58,12 +59,16 @@ class LifePlan:
         dies_at: the step at which it dies, from 1; None if it does not.
         stops_after_s: when it is asked to stop; None if it is not.
         full: whether it fetches settled tasks too.
+        skips: whether it leaves credentials alone that are in use, instead of waiting for them.
+        cut_off: after how many seconds its way to the sink breaks down, and for how many; None where it does not.
     """
 
     after_s: float
     dies_at: int | None = None
     stops_after_s: float | None = None
     full: bool = False
+    skips: bool = False
+    cut_off: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,7 @@ class Scenario:
         sink_s: how long a store call usually takes, there and back each; where it is long, processes meet more often.
         troubles: how probable it is that a store call goes wrong.
         begins_at: when the first exporter begins at the earliest.
+        ahead_s: by how much the clock of each machine is ahead; it is told to the leases.
     """
 
     seed: int
@@ -112,6 +118,7 @@ class Scenario:
     sink_s: float
     troubles: float
     exporters: tuple[ExporterPlan, ...]
+    ahead_s: Mapping[str, float]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -176,6 +183,7 @@ def make_scenario(seed: int) -> Scenario:
         sink_s=rng.choice((0.03, 0.5)),
         troubles=rng.choice((0.0, 0.0, 0.005, 0.02, 0.06)),
         exporters=tuple(_exporter(number, studios, rng) for number in range(rng.choice((1, 1, 2, 3)))),
+        ahead_s={"there": rng.uniform(-CLOCKS_S, CLOCKS_S)},
     )
 
 
@@ -220,4 +228,6 @@ def _life(rng: Random, *, first: bool) -> LifePlan:
         dies_at=int(2 ** rng.uniform(0, 8)) if fate < 0.6 else None,
         stops_after_s=10 ** rng.uniform(-1, 2) if 0.6 <= fate < 0.75 else None,
         full=rng.random() < 0.1,
+        skips=rng.random() < 0.1,
+        cut_off=(10 ** rng.uniform(-1, 2), 10 ** rng.uniform(1, 2.6)) if rng.random() < 0.1 else None,
     )
