@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 
 from exporter.core.confirmed import Confirmations, parse_confirmations
+from exporter.core.lease import Lease, parse_lease
 from exporter.core.ledger import Entry, Ledger, parse_ledger
 from exporter.core.manifest import Manifest, TaskRecord, TaskState, parse_manifest
-from exporter.core.lease import Lease, parse_lease
 from exporter.core.partition import LEASES, STAGING, parse_partition, salt_key
 from exporter.core.report import GrainId
 from exporter.core.staged import SegmentRecord

@@ -13,9 +13,9 @@ from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, PageRequest
-from exporter.core.ledger import Entry
 from exporter.core.lease import Lease
 from exporter.core.lease import Process as Holder
+from exporter.core.ledger import Entry
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.pace import Pace
 from exporter.core.partition import STAGING
@@ -32,7 +32,7 @@ from tests.simulation.judge import Judge, from_epoch
 from tests.simulation.network import BASE_URL, Api, FakeSession
 from tests.simulation.process import Died, Process
 from tests.simulation.record import BrokenPromiseError, Record
-from tests.simulation.scenario import ExporterPlan, LifePlan, Scenario, TaskKey, make_scenario
+from tests.simulation.scenario import HASH_KEY, ExporterPlan, LifePlan, Scenario, TaskKey, make_scenario
 from tests.simulation.sink import TroubledSink, WatchedSink
 from tests.support.virtual_time import run_virtual
 
@@ -208,6 +208,7 @@ class _Play:
             lookback_days=scenario.lookback_days,
             began_at=began_at,
             full=life.full,
+            rewrite=life.rewrite,
         )
         record = Record(
             max_connections=scenario.max_connections,
@@ -218,7 +219,7 @@ class _Play:
         )
         self._note(f"{name}: begins, {len(record.done)} tasks are done")
         tally = Tally()
-        self._asking[me.run_id] = _Asking(record, exporter.studios, full=life.full)
+        self._asking[me.run_id] = _Asking(record, exporter.studios, full=life.full or life.rewrite)
         sink = TroubledSink(
             self._sink,
             process,
@@ -228,13 +229,13 @@ class _Play:
             cut_off=life.cut_off,
         )
         permits = self._leases(scenario, process, me, life, sink)
-        doors = self._doors(scenario, process, record, tally, sink, permits, me.run_id)
+        doors = self._doors(scenario, process, record, tally, sink=sink, permits=permits, run_id=me.run_id)
         options = export.Options(
             format=scenario.format,
             page_size=scenario.page_size,
             max_connections=scenario.max_connections,
             compression="none",
-            hash_key=b"",
+            hash_key=HASH_KEY,
             version="simulated",
             config={},
         )
@@ -282,6 +283,7 @@ class _Play:
         process: Process,
         record: Record,
         tally: Tally,
+        *,
         sink: TroubledSink,
         permits: leases.Leases,
         run_id: str,
@@ -341,7 +343,7 @@ class _Play:
 
     async def _done(self, exporter: ExporterPlan, life: LifePlan, *, alone: bool) -> dict[TaskKey, str]:
         """What a process that begins now must not ask for."""
-        if life.full:
+        if life.full or life.rewrite:
             return {}
         done = dict(self._judge.settled())
         if alone:
