@@ -21,7 +21,7 @@ from exporter.core.report import GrainId
 from exporter.core.staged import SegmentRecord
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
-from exporter.jobs.resume import parse_owner
+from exporter.jobs.resume import Owner, parse_owner
 from exporter.sandbox.messages import Asked
 from exporter.tables.parquet import LEDGER_KEY
 from exporter.tables.segment import decode_segment
@@ -34,6 +34,10 @@ GOOD_FOR = timedelta(hours=12)
 
 #: Times a window is fetched before its task fails: so many copies of it may be staged by one process.
 MOST_COPIES = 5
+
+
+#: A process that lives is let alone for so long after its last sign of life; less by what it takes to read that.
+SILENT_AT_LEAST = timedelta(seconds=110)
 
 
 @dataclass(slots=True)
@@ -180,9 +184,7 @@ class Judge:
     def _staging(self, key: str, old: bytes | None, new: bytes | None) -> None:
         _, run_id, name = key.split("/")
         if name == "run.json" and new is not None:
-            first = run_id.partition("-")[2]
-            if parse_owner(new).process != first and self.runs(first):
-                self._disowned.add(run_id)  # it was silent for too long, and is to stop when it finds out
+            self._claimed(run_id, parse_owner(old) if old else None, parse_owner(new))
         if not name.endswith(".arrow"):
             return
         if new is not None:
@@ -194,6 +196,14 @@ class Judge:
             self._staged[run_id].pop(key, None)
             if run_id not in self._disowned:
                 self._unstaged(decode_segment(old)[0])
+
+    def _claimed(self, run_id: str, before: Owner | None, now: Owner) -> None:
+        """What a run stages is taken by another only when it is dead, has let go of it, or was silent for long."""
+        if before is None or before.process == now.process or before.ended or not self.runs(before.process):
+            return
+        if self.now() - before.seen_at <= SILENT_AT_LEAST:
+            raise BrokenPromiseError(f"what {before.process} had was taken from it by {now.process}")
+        self._disowned.add(run_id)  # it is to stop when it finds out
 
     def _staged_pages(self, record: SegmentRecord) -> None:
         for page in record.pages:
@@ -214,11 +224,15 @@ class Judge:
         """What was fetched whole is deleted only when it is published, too old to be used, or settled anyway."""
         for page in record.pages:
             whole = self._whole.get(page.fetch_id)
-            if whole is None or self._is_old(whole):
+            if whole is None or self._is_old(whole) or self._was_fetched_later(whole):
                 continue
             entry = self.entries.get(whole.task)
             if entry is None or not (entry.began_at >= whole.asked_at or self._will_do(whole.task, entry)):
                 raise BrokenPromiseError(f"{_name(whole.task)}: was fetched whole and deleted before it was published")
+
+    def _was_fetched_later(self, whole: _Whole) -> bool:
+        """Whether a later fetch of the task is whole, too: then that one must not be lost."""
+        return any(other.task == whole.task and other.asked_at > whole.asked_at for other in self._whole.values())
 
     def _will_do(self, task: TaskKey, entry: Entry) -> bool:
         """Whether what is published is good enough, although a later fetch is staged.

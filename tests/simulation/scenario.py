@@ -1,7 +1,7 @@
 """What one seed stands for: a world, exporters, and all that will go wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 
@@ -142,6 +142,7 @@ class Scenario:
 def make_scenario(seed: int) -> Scenario:
     """The scenario of *seed*."""
     rng, more = (Chance(f"{seed}").once(name) for name in ("scenario", "more"))
+    crowded = more.random() < 0.3
     every = rng.choice((Every.MONTH, Every.WEEK, Every.DAY))
     start = rng.choice(_FIRST_DAYS)
     days = Window(start, _after(start, every, rng.randint(1, 3)))
@@ -153,13 +154,13 @@ def make_scenario(seed: int) -> Scenario:
         start=days.start - timedelta(days=40),
         end=days.end + timedelta(days=40),
         per_month=a_window * {Every.MONTH: 1, Every.WEEK: 4, Every.DAY: 25}[every],
-        credentials=rng.choice((None, 1)),
+        credentials=1 if crowded else rng.choice((None, 1)),
         zones=rng.sample(("Europe/London", "America/Santiago", "Pacific/Apia", "UTC", "Asia/Kathmandu"), 3),
     )
     studios = _studios(world)
     spec = REPORTS["attendance_strikes.grouped"]
     asked = Format.CSV if rng.random() < 0.25 else Format.JSON
-    limit = rng.choice((4, 12, 60, 250))
+    limit = more.choice((2, 4)) if crowded else rng.choice((4, 12, 60, 250))
     lookback_days = rng.choice((0, 7))
     kinds = [
         k for k in rng.sample(_KINDS, rng.randint(1, len(_KINDS))) if not (asked is Format.CSV and k in _ONLY_IN_JSON)
@@ -167,7 +168,7 @@ def make_scenario(seed: int) -> Scenario:
     share = rng.choice((0.0, 0.02, 0.1, 0.3))
     faults: dict[Fault, float] = {kind: share / len(kinds) for kind in kinds if kind is not Fault.DRIFT}
     faults[rng.choice((Fault.UNAUTHORIZED, Fault.MISSING_COLUMN))] = rng.choice((0.0, 0.0, 0.01))
-    exporters = _exporters(studios, rng.choice((1, 1, 2, 3)), rng)
+    exporters = _exporters(studios, 3 if crowded else rng.choice((1, 1, 2, 3)), rng, crowded=crowded)
     return Scenario(
         seed=seed,
         world=world,
@@ -232,10 +233,11 @@ def _studios(world: World) -> tuple[Studio, ...]:
     )
 
 
-def _exporters(studios: Sequence[Studio], number: int, rng: Random) -> tuple[ExporterPlan, ...]:
+def _exporters(studios: Sequence[Studio], number: int, rng: Random, *, crowded: bool) -> tuple[ExporterPlan, ...]:
     # A dataset is replaced as a whole by who is alone: what others publish meanwhile would be lost.
     rewrites = 0.1 if number == 1 else 0.0
-    return tuple(_exporter(n, studios, rewrites, rng) for n in range(number))
+    exporters = tuple(_exporter(n, studios, rewrites, rng) for n in range(number))
+    return tuple(map(_at_each_others_heels, exporters)) if crowded else exporters
 
 
 def _exporter(number: int, studios: Sequence[Studio], rewrites: float, rng: Random) -> ExporterPlan:
@@ -247,6 +249,12 @@ def _exporter(number: int, studios: Sequence[Studio], rewrites: float, rng: Rand
         studios=tuple(sorted(chosen, key=lambda studio: studio.id)),
         lives=tuple(lives),
     )
+
+
+def _at_each_others_heels(exporter: ExporterPlan) -> ExporterPlan:
+    """Processes that begin again at once: so what one has used of a minute matters to the next."""
+    lives = (replace(life, after_s=min(life.after_s, 5 + life.after_s % 20)) for life in exporter.lives)
+    return replace(exporter, lives=tuple(lives))
 
 
 def _life(rng: Random, rewrites: float, *, first: bool) -> LifePlan:
