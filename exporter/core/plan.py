@@ -6,7 +6,7 @@ within its own partition; rows of another grain are never mixed in.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from exporter.core.ledger import Entry, Ledger, entries_by_studio
@@ -102,6 +102,7 @@ class Scope:
         full: fetch settled tasks too.
         rewrite: the datasets' published rows are to be replaced as a whole.
         continues: ids of unfinished runs that this one goes on with; what they published is done.
+        staged: when the run began that has fetched a task whole and not published it, by task.
     """
 
     datasets: Sequence[Dataset]
@@ -112,6 +113,7 @@ class Scope:
     full: bool = False
     rewrite: bool = False
     continues: frozenset[str] = frozenset()
+    staged: Mapping[TaskId, datetime] = field(default_factory=dict)
 
 
 def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
@@ -149,7 +151,8 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
                 continue
             known[task.id] = entry.total
             settled = is_settled(task, entry.began_at, scope.lookback_days)
-            if entry.run_id in scope.continues or (settled and not scope.full and not scope.rewrite):
+            continued = entry.run_id in scope.continues and scope.staged.get(task.id, entry.began_at) <= entry.began_at
+            if continued or (settled and not scope.full and not scope.rewrite):
                 done.append(Done(task=task, entry=entry, settled=settled))
             else:
                 todo.append(task)

@@ -126,7 +126,9 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
         latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
         ledgers = await read_ledgers(doors.store, scope.datasets)
-        scope = replace(scope, continues=continued(leftovers, latest, ledgers.values(), scope))
+        scope = replace(
+            scope, continues=continued(leftovers, latest, ledgers.values(), scope), staged=leftovers.whole_since
+        )
         plan = make_plan(scope, ledgers)
     except (StoreError, DataError, PlanConflictError) as error:
         with suppress(StoreError):

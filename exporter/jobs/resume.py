@@ -89,6 +89,12 @@ class Leftovers:
     fetches: Mapping[TaskId, tuple[StagedFetch, ...]] = field(default_factory=dict)
     intents: Mapping[str, ObjectRecord] = field(default_factory=dict)
 
+    @property
+    def whole_since(self) -> Mapping[TaskId, datetime]:
+        """When the run began that asked for the latest whole fetch of each task that has one."""
+        began = ((task, [fetch.began_at for fetch in fetches if fetch.seal]) for task, fetches in self.fetches.items())
+        return {task: max(moments) for task, moments in began if moments}
+
 
 def pick(
     fetches: Sequence[StagedFetch], task: Task, scope: Scope, *, published: datetime | None = None

@@ -160,12 +160,6 @@ DEFECTS: Sequence[Defect] = (
         "        for key in sorted(keys - keep)[1:]:\n",
     ),
     Defect(
-        "requests are sent before they are reserved in the lease",
-        "core/lease.py",
-        "        if not self._left:\n            return False\n",
-        "",
-    ),
-    Defect(
         "a lease says nothing of what is reserved",
         "jobs/tenure.py",
         "pending=self.pace.in_flight + (self._reserve.size if held else 0),",
@@ -184,12 +178,6 @@ DEFECTS: Sequence[Defect] = (
         "        return self._around.is_running(lease) is not None or self._around.clock() >= lease.expires_at\n",
     ),
     Defect(
-        "a lease that cannot be renewed is used beyond its end",
-        "jobs/tenure.py",
-        "        used = not self._is_stale() and self._reserve.take()\n",
-        "        used = self._reserve.take()\n",
-    ),
-    Defect(
         "a lease is replaced without its ETag",
         "jobs/tenure.py",
         "etag = await put_for_etag(self._around.store, self.key, record.to_json(), self._etag)",
@@ -200,12 +188,6 @@ DEFECTS: Sequence[Defect] = (
         "jobs/tenure.py",
         "etag = await put_for_etag(self._around.store, self.key, record.to_json(), condition)",
         "etag = await put_for_etag(self._around.store, self.key, record.to_json(), None)",
-    ),
-    Defect(
-        "the clocks of two machines are taken to agree",
-        "jobs/tenure.py",
-        "clocks_s = 0.0 if found.host == self._around.me.host else CLOCKS_S",
-        "clocks_s = 0.0",
     ),
     Defect(
         "who has waited for a credential does not look again",

@@ -383,7 +383,8 @@ class _Play:
         asking.waits.remove(credential)
         mine = {studio.id for studio in asking.studios if studio.credential == credential}
         for task, entry in self._judge.entries.items():
-            if task[0] in mine and entry != asking.planned.get(task):
+            before = asking.planned.get(task)
+            if task[0] in mine and (before is None or entry.began_at > before.began_at):
                 asking.record.done.setdefault(task, f"it was published by {entry.run_id} meanwhile")
 
     def _note(self, what: str) -> None:

@@ -142,7 +142,8 @@ class Scenario:
 def make_scenario(seed: int) -> Scenario:
     """The scenario of *seed*."""
     rng, more = (Chance(f"{seed}").once(name) for name in ("scenario", "more"))
-    crowded = more.random() < 0.3
+    drawn = more.random()
+    crowded, side_by_side = drawn < 0.3, drawn > 0.8
     every = rng.choice((Every.MONTH, Every.WEEK, Every.DAY))
     start = rng.choice(_FIRST_DAYS)
     days = Window(start, _after(start, every, rng.randint(1, 3)))
@@ -154,7 +155,7 @@ def make_scenario(seed: int) -> Scenario:
         start=days.start - timedelta(days=40),
         end=days.end + timedelta(days=40),
         per_month=a_window * {Every.MONTH: 1, Every.WEEK: 4, Every.DAY: 25}[every],
-        credentials=1 if crowded else rng.choice((None, 1)),
+        credentials=1 if crowded else None if side_by_side else rng.choice((None, 1)),
         zones=rng.sample(("Europe/London", "America/Santiago", "Pacific/Apia", "UTC", "Asia/Kathmandu"), 3),
     )
     studios = _studios(world)
@@ -168,7 +169,9 @@ def make_scenario(seed: int) -> Scenario:
     share = rng.choice((0.0, 0.02, 0.1, 0.3))
     faults: dict[Fault, float] = {kind: share / len(kinds) for kind in kinds if kind is not Fault.DRIFT}
     faults[rng.choice((Fault.UNAUTHORIZED, Fault.MISSING_COLUMN))] = rng.choice((0.0, 0.0, 0.01))
-    exporters = _exporters(studios, 3 if crowded else rng.choice((1, 1, 2, 3)), rng, crowded=crowded)
+    exporters = _exporters(
+        studios, 3 if crowded or side_by_side else rng.choice((1, 1, 2, 3)), rng, more if crowded else None
+    )
     return Scenario(
         seed=seed,
         world=world,
@@ -187,7 +190,7 @@ def make_scenario(seed: int) -> Scenario:
         retry_after=rng.choice(tuple(RetryAfter)),
         faults=faults,
         drifts=0.0 if asked is Format.CSV else rng.choice((0.0, 0.05, 0.2)),
-        sink_s=rng.choice((0.03, 0.5)),
+        sink_s=0.5 if side_by_side else rng.choice((0.03, 0.5)),
         troubles=rng.choice((0.0, 0.0, 0.005, 0.02, 0.06)),
         exporters=exporters,
         ahead_s={"there": rng.uniform(-CLOCKS_S, CLOCKS_S)},
@@ -233,11 +236,12 @@ def _studios(world: World) -> tuple[Studio, ...]:
     )
 
 
-def _exporters(studios: Sequence[Studio], number: int, rng: Random, *, crowded: bool) -> tuple[ExporterPlan, ...]:
+def _exporters(studios: Sequence[Studio], number: int, rng: Random, crowd: Random | None) -> tuple[ExporterPlan, ...]:
+    """So many exporters; at each other's heels where there is a *crowd* to draw from."""
     # A dataset is replaced as a whole by who is alone: what others publish meanwhile would be lost.
     rewrites = 0.1 if number == 1 else 0.0
     exporters = tuple(_exporter(n, studios, rewrites, rng) for n in range(number))
-    return tuple(map(_at_each_others_heels, exporters)) if crowded else exporters
+    return tuple(_at_each_others_heels(exporter, crowd) for exporter in exporters) if crowd else exporters
 
 
 def _exporter(number: int, studios: Sequence[Studio], rewrites: float, rng: Random) -> ExporterPlan:
@@ -251,9 +255,16 @@ def _exporter(number: int, studios: Sequence[Studio], rewrites: float, rng: Rand
     )
 
 
-def _at_each_others_heels(exporter: ExporterPlan) -> ExporterPlan:
-    """Processes that begin again at once: so what one has used of a minute matters to the next."""
-    lives = (replace(life, after_s=min(life.after_s, 5 + life.after_s % 20)) for life in exporter.lives)
+def _at_each_others_heels(exporter: ExporterPlan, rng: Random) -> ExporterPlan:
+    """Processes that begin again soon, and are cut off often: what one does within minutes matters to the others."""
+    lives = (
+        replace(
+            life,
+            after_s=min(life.after_s, 5 + life.after_s % 20),
+            cut_off=(rng.uniform(0, 60), rng.uniform(60, 400)) if rng.random() < 0.4 else None,
+        )
+        for life in exporter.lives
+    )
     return replace(exporter, lives=tuple(lives))
 
 

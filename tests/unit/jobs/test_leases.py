@@ -132,6 +132,20 @@ def test_a_run_that_was_killed_elsewhere_is_followed_when_its_lease_has_run_out(
     assert throttled == 0
 
 
+@pytest.mark.parametrize("ahead_s", [-CLOCKS_S, CLOCKS_S])
+@pytest.mark.parametrize("pause_s", [0.3, 0.6, 0.9])
+def test_a_hand_over_between_clocks_that_differ_stays_within_the_limit(ahead_s, pause_s):
+    async def main():
+        world = World(100)
+        await asyncio.sleep(pause_s)
+        await world.run("host-1").work(100)
+        await world.run("host-2", ahead_s=ahead_s).work(100)
+        return world.api()
+
+    api = run_virtual(main)
+    assert (busiest_minute(api.seen), api.throttled) == (100, 0)
+
+
 def test_a_clock_far_ahead_keeps_nobody_out_for_longer_than_a_lease():
     async def main():
         world = World(100)
