@@ -184,7 +184,7 @@ def make_scenario(seed: int) -> Scenario:
         csv_headers=rng.choice(tuple(CsvHeaders)),
         page_size=page_size,
         max_connections=rng.choice((1, 3, 8)),
-        rate=rng.choice((limit, limit, max(1, limit // 2), None)),
+        rate=rng.choice((limit, limit, limit if crowded else max(1, limit // 2), None)),
         limit=limit,
         count_rejected=rng.random() < 0.3,
         retry_after=rng.choice(tuple(RetryAfter)),
