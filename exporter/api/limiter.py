@@ -41,6 +41,10 @@ class Permits(Protocol):
         """
         ...
 
+    def stands(self, credential: CredentialKey) -> bool:
+        """Whether a request that was let through some time ago may still be sent."""
+        ...
+
     async def leave(self, credential: CredentialKey) -> None:
         """Nothing of it is in flight or waits: others may have it."""
         ...
@@ -54,6 +58,10 @@ class Free:
         return False
 
     def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:  # noqa: ARG002 - never needed
+        """It may be sent."""
+        return True
+
+    def stands(self, credential: CredentialKey) -> bool:  # noqa: ARG002 - never needed
         """It may be sent."""
         return True
 
@@ -124,6 +132,8 @@ class Gate:
         if lane.refused:
             self.unused(credential)
             raise _again(lane.refused)
+        while lane.reserved and not self._permits.stands(credential):
+            self.unused(credential)
         ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages)
         outcome, retry_after_s = Outcome.FAILED, None
         try:

@@ -105,6 +105,10 @@ class Leases:
             raise CredentialError(tenure.refused)
         return tenure.use(again)
 
+    def stands(self, credential: CredentialKey) -> bool:
+        """Whether a request that was let through some time ago may still be sent."""
+        return self._tenure(credential).stands
+
     async def leave(self, credential: CredentialKey) -> None:
         """Give the credential back."""
         tenure = self._tenure(credential)

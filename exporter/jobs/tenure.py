@@ -103,6 +103,11 @@ class Tenure:
         """Whether it was taken and not given back."""
         return self._renewing is not None
 
+    @property
+    def stands(self) -> bool:
+        """Whether nobody can have taken it from us yet."""
+        return not self.refused and not self._is_stale()
+
     def use(self, again: Callable[[], None]) -> bool:
         """Use one request of the reserve; where there is none, *again* is called once there is, or never will be."""
         used = not self._is_stale() and self._reserve.take()

@@ -361,6 +361,21 @@ def test_a_run_that_lost_its_lease_stops_asking(taken):
     assert not taken or lease.run_id == "run-9"
 
 
+def test_a_task_that_was_opened_before_the_lease_ran_out_asks_for_another_turn():
+    async def main():
+        world = World(100)
+        run = world.run("host-1")
+        await run.gate.opening(KEY)
+        await world.store.overwrite(Lease(run_id="run-9", expires_at=EPOCH + timedelta(seconds=9 * LEASE_S)).to_json())
+        run.slept_s = 2 * LEASE_S
+        with pytest.raises(CredentialError, match="was taken by run run-9"):
+            await run.ask(1)
+        await run.leases.close()
+        return len(world.api().seen)
+
+    assert run_virtual(main) == 0
+
+
 def test_a_machine_that_slept_looks_before_it_asks_again():
     async def main():
         world = World(100)
