@@ -94,6 +94,10 @@ class StoreError(ExporterError):
     """The sink did not do what was asked."""
 
 
+class TakenOverError(ExporterError):
+    """Another run goes on with what this one staged: stop."""
+
+
 class NotFoundError(StoreError):
     """There is no object under this key."""
 

@@ -25,8 +25,8 @@ _Waiter = asyncio.Future[Ticket]
 class Permits(Protocol):
     """Who knows what other runs do with the same credentials."""
 
-    async def held(self, credential: CredentialKey) -> None:
-        """Wait until the credential is ours.
+    async def held(self, credential: CredentialKey) -> bool:
+        """Wait until the credential is ours; whether another run may have used it since this one began.
 
         Raises:
             CredentialError: it will not be.
@@ -41,6 +41,10 @@ class Permits(Protocol):
         """
         ...
 
+    def stands(self, credential: CredentialKey) -> bool:
+        """Whether a request that was let through some time ago may still be sent."""
+        ...
+
     async def leave(self, credential: CredentialKey) -> None:
         """Nothing of it is in flight or waits: others may have it."""
         ...
@@ -49,10 +53,15 @@ class Permits(Protocol):
 class Free:
     """Permits for whoever is alone, or sends so little that it does not count."""
 
-    async def held(self, credential: CredentialKey) -> None:
+    async def held(self, credential: CredentialKey) -> bool:  # noqa: ARG002 - never needed
         """It is ours."""
+        return False
 
     def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:  # noqa: ARG002 - never needed
+        """It may be sent."""
+        return True
+
+    def stands(self, credential: CredentialKey) -> bool:  # noqa: ARG002 - never needed
         """It may be sent."""
         return True
 
@@ -123,6 +132,8 @@ class Gate:
         if lane.refused:
             self.unused(credential)
             raise _again(lane.refused)
+        while lane.reserved and not self._permits.stands(credential):
+            self.unused(credential)
         ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages)
         outcome, retry_after_s = Outcome.FAILED, None
         try:
@@ -144,6 +155,14 @@ class Gate:
             lane.pace.prove()
         finally:
             self._release(credential, lane, ticket, outcome, retry_after_s)
+
+    async def claim(self, credential: CredentialKey) -> bool:
+        """Wait until the credential may be used; whether another run may have used it since this one began.
+
+        Raises:
+            CredentialError: it will not be ours.
+        """
+        return await self._permits.held(credential)
 
     async def opening(self, credential: CredentialKey) -> None:
         """Wait until nothing of this credential waits and a request could be sent; the next `turn` is granted it.

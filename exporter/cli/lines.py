@@ -24,6 +24,7 @@ from exporter.jobs.events import (
     PartitionPublished,
     Planned,
     Refetched,
+    Spared,
     TaskFetched,
     Waiting,
 )
@@ -140,7 +141,7 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting() | ClockBehind():
+        case Waiting() | Spared() | ClockBehind():
             return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
@@ -180,21 +181,30 @@ def describe(event: Event) -> Line | None:
             return None
 
 
-def _circumstance(event: Waiting | ClockBehind) -> Line:
-    if isinstance(event, Waiting):
-        return Line(
-            level="warning",
-            event="waiting",
-            message=f"{event.where}: run {event.holder} uses it; waiting until it has ended",
-            fields={"holder": event.holder},
-        )
-    return Line(
-        level="warning",
-        event="clock",
-        message=f"this machine's clock says {_moment(event.now)}, but what is published was asked for up to"
-        f" {_moment(event.ahead)}: {event.tasks} tasks are fetched again; set the clock (NTP) if it is behind",
-        fields={"ahead": _moment(event.ahead), "tasks": event.tasks},
-    )
+def _circumstance(event: Waiting | Spared | ClockBehind) -> Line:
+    match event:
+        case Waiting(where=where, holder=holder):
+            return Line(
+                level="warning",
+                event="waiting",
+                message=f"{where}: run {holder} uses it; waiting until it has ended",
+                fields={"holder": holder},
+            )
+        case Spared(tasks=tasks):
+            return Line(
+                level="info",
+                event="spared",
+                message=f"{tasks} tasks need no request any more: other runs have published them meanwhile",
+                fields={"tasks": tasks},
+            )
+        case ClockBehind(now=now, ahead=ahead, tasks=tasks):
+            return Line(
+                level="warning",
+                event="clock",
+                message=f"this machine's clock says {_moment(now)}, but what is published was asked for up to"
+                f" {_moment(ahead)}: {tasks} tasks are fetched again; set the clock (NTP) if it is behind",
+                fields={"ahead": _moment(ahead), "tasks": tasks},
+            )
 
 
 def _held_against(event: HeldAgainst) -> Line:

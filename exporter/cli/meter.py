@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from exporter.core.manifest import Manifest
 from exporter.core.pace import WINDOW_S
 from exporter.core.plan import TaskId
-from exporter.jobs.events import Attempted, Ended, Event, PageStaged, Planned, Refetched, TaskFetched
+from exporter.jobs.events import Attempted, Ended, Event, PageStaged, Planned, Refetched, Spared, TaskFetched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,8 @@ class Meter:
                 self._open.pop(event.task.id, None)
             case TaskFetched():
                 self._decide(event)
+            case Spared(tasks=spared):
+                self._tasks -= spared
             case Ended():
                 self.manifests = event.manifests
 

@@ -30,6 +30,9 @@ GUARD_S = 10.0
 #: What the last requests of a run that died need at most to reach the API.
 REACH_S = 1.0
 
+#: By how much the clocks of two machines may differ.
+CLOCKS_S = 1.0
+
 #: Requests that are reserved with one record: a fifth of a minute's, within these bounds.
 FEWEST_RESERVED = 25
 MOST_RESERVED = 1000
@@ -77,7 +80,11 @@ class Lease:
         expires_at = self.expires_at.isoformat() if self.expires_at else None
         return json.dumps(asdict(self) | {"expires_at": expires_at}).encode()
 
-    def usage(self, now: datetime, limit: int) -> list[float]:
+    def used_since(self, moment: datetime) -> bool:
+        """Whether a request may have been sent since *moment*."""
+        return self.pending > 0 or any(second >= moment.timestamp() for second in self.ended)
+
+    def usage(self, now: datetime, limit: int, *, clocks_s: float = 0.0) -> list[float]:
         """When the requests ended that still count at *now*, at the latest: rising, in seconds from *now*.
 
         What was pending is taken to have been sent to the last. A moment that is far ahead is a fault of a clock, and
@@ -86,14 +93,15 @@ class Lease:
         Args:
             now: the time.
             limit: requests in any sliding minute at most; of one moment, more than this say nothing more.
+            clocks_s: by how much the clock of the record may be behind.
         """
         reference = now.timestamp()
         stopped = min(now, self.expires_at or now).timestamp() + REACH_S
         counts = [*self.ended.items(), (stopped, self.pending)]
         return sorted(
-            min(moment - reference, REACH_S)
+            min(moment - reference, REACH_S) + clocks_s
             for moment, number in counts
-            if moment > reference - WINDOW_S - 1
+            if moment > reference - WINDOW_S - 1 - clocks_s
             for _ in range(min(number, limit))
         )
 

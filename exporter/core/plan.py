@@ -7,7 +7,7 @@ mixed in.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from exporter.core.clocks import lies_ahead
@@ -104,6 +104,7 @@ class Scope:
         full: fetch settled tasks too.
         rewrite: the datasets' published rows are to be replaced as a whole.
         continues: ids of unfinished runs that this one goes on with; what they published is done.
+        staged: when the run began that has fetched a task whole and not published it, by task.
     """
 
     datasets: Sequence[Dataset]
@@ -114,6 +115,7 @@ class Scope:
     full: bool = False
     rewrite: bool = False
     continues: frozenset[str] = frozenset()
+    staged: Mapping[TaskId, datetime] = field(default_factory=dict)
 
 
 def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
@@ -152,7 +154,8 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
             known[task.id] = entry.total
             settled = is_settled(task, entry.began_at, scope.lookback_days)
             settled = settled and not lies_ahead(entry.began_at, scope.began_at)
-            if entry.run_id in scope.continues or (settled and not scope.full and not scope.rewrite):
+            continued = entry.run_id in scope.continues and scope.staged.get(task.id, entry.began_at) <= entry.began_at
+            if continued or (settled and not scope.full and not scope.rewrite):
                 done.append(Done(task=task, entry=entry, settled=settled))
             else:
                 todo.append(task)

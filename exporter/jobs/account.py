@@ -8,7 +8,7 @@ from datetime import datetime
 from exporter.core.ledger import Entry
 from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
-from exporter.core.plan import Plan, Scope, Task, TaskId
+from exporter.core.plan import Done, Plan, Scope, Task, TaskId
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import StudioId
@@ -57,6 +57,12 @@ class Outcome:
     resumed: bool = False
     error: str | None = None
     changed: Change | None = None
+    spared: Done | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run has its rows, once it is decided."""
+        return self.error is None and self.spared is None
 
 
 class Account:
@@ -81,7 +87,7 @@ class Account:
     @property
     def is_settled(self) -> bool:
         """Whether no task is pending."""
-        return all(outcome.state is not TaskState.PENDING for outcome in self._outcomes.values())
+        return all(o.state is not TaskState.PENDING or o.spared for o in self._outcomes.values())
 
     @property
     def has_failures(self) -> bool:
@@ -97,6 +103,10 @@ class Account:
         """*task* keeps what is published of it."""
         outcome = self[task]
         outcome.state, outcome.error = TaskState.FAILED, error
+
+    def spared(self, done: Done) -> None:
+        """Another run has published the task meanwhile: it counts as settled, as if it had been so from the start."""
+        self[done.task].spared = done
 
     def published(
         self,
@@ -139,7 +149,9 @@ class Account:
         stopped: bool,
     ) -> Manifest:
         """The record of *dataset* as things stand."""
-        tasks = tuple(self._task_record(task) for task in self._plan.tasks if task.dataset.name == dataset.name)
+        planned = [task for task in self._plan.tasks if task.dataset.name == dataset.name]
+        tasks = tuple(self._task_record(task) for task in planned if not self[task].spared)
+        spared = [done for task in planned if (done := self[task].spared)]
         states = Counter(task.state for task in tasks)
         if stopped:
             state = RunState.INTERRUPTED
@@ -161,7 +173,7 @@ class Account:
             ended_at=ended_at,
             version=version,
             config={**config, "full": scope.full},
-            continues=tuple(sorted(scope.continues)),
+            continues=tuple(sorted({*scope.continues, *(done.entry.run_id for done in spared)})),
             tasks=tasks,
             objects=objects,
             extra_columns=tuple(extra_columns),
@@ -172,7 +184,7 @@ class Account:
                 empty=states[TaskState.EMPTY],
                 failed=states[TaskState.FAILED],
                 pending=states[TaskState.PENDING],
-                settled=sum(done.task.dataset.name == dataset.name for done in self._plan.done),
+                settled=len(spared) + sum(done.task.dataset.name == dataset.name for done in self._plan.done),
                 rows=sum(task.rows for task in tasks),
                 withheld=sum(task.withheld for task in tasks),
                 requests=sum(task.requests for task in tasks),

@@ -10,7 +10,7 @@ Rules kept here:
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -36,6 +36,10 @@ from exporter.tables.sketch import sketch
 
 class Door(Protocol):
     """Who lets requests through; here it is only asked when a new task may be opened, and told to hold them back."""
+
+    async def claim(self, credential: CredentialKey) -> bool:
+        """Wait until the credential may be used; whether another run may have used it since this one began."""
+        ...
 
     async def opening(self, credential: CredentialKey) -> None:
         """Wait until a request of a new task could be sent."""
@@ -112,16 +116,21 @@ class Drivers:
         account: Account,
         tally: Tally,
         on_decided: Callable[[Task], None],
+        still_missing: Callable[[Sequence[Task]], Awaitable[Sequence[Task]]],
         halts: Halts,
         most_open: int,
         observer: Observer,
     ) -> None:
-        """No task is open; *most_open* may be, beside those of studios in trouble. *on_decided* is told of each end."""
+        """No task is open; *most_open* may be, beside those of studios in trouble. *on_decided* is told of each end.
+
+        *still_missing* says what is left of the tasks of a credential that another run has used meanwhile.
+        """
         self._gate = gate
         self._fetcher = fetcher
         self._account = account
         self._tally = tally
         self._on_decided = on_decided
+        self._still_missing = still_missing
         self._halts = halts
         self._observer = observer
         self._most_open = most_open
@@ -133,7 +142,7 @@ class Drivers:
         self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]
     ) -> None:
         """Open the tasks of one credential, and see them to their end."""
-        todo = deque(tasks)
+        todo = deque(await self._begin(credential, tasks))
         async with asyncio.TaskGroup() as group:
             while todo:
                 task = self._next(todo)
@@ -154,6 +163,18 @@ class Drivers:
                 todo.remove(task)
                 self._count(task, 1)
                 group.create_task(self._do(task, partial.get(task.id)))
+
+    async def _begin(self, credential: CredentialKey, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Take the credential; what is to be asked for with it."""
+        if not tasks:
+            return ()
+        try:
+            shared = await self._gate.claim(credential)
+        except CredentialError as error:
+            for refused in tasks:
+                self._fail(refused, f"{refused}: {_reason(error)}")
+            return ()
+        return await self._still_missing(tasks) if shared else tasks
 
     def _next(self, todo: deque[Task]) -> Task | None:
         """The next task that may be opened; those of stopped studios fail on the way."""

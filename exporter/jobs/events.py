@@ -38,6 +38,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spared:
+    """So many tasks need no request any more: other runs have published them meanwhile."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageStaged:
     """One page is safe in the sink's staging area."""
 
@@ -99,6 +106,7 @@ Event = (
     Planned
     | ClockBehind
     | Waiting
+    | Spared
     | PageStaged
     | Attempted
     | Refetched

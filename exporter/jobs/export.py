@@ -39,7 +39,8 @@ from exporter.jobs.drive import Door, Drivers, Halts
 from exporter.jobs.events import ClockBehind, Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
 from exporter.jobs.history import latest_manifests, read_ledgers
-from exporter.jobs.presence import present, say_alive, say_ended
+from exporter.jobs.meanwhile import Meanwhile
+from exporter.jobs.presence import announce, say_ended, stay_present
 from exporter.jobs.publish import Publisher
 from exporter.jobs.put import put_surely
 from exporter.jobs.reconcile import Reconciler
@@ -118,17 +119,20 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         PlanConflictError: what is published does not fit; nothing was requested.
         ConfigError: the sink cannot be used; nothing was requested.
         StoreError: the sink failed while the run was under way.
+        TakenOverError: another run took this one for dead, and goes on with what it had staged.
         asyncio.CancelledError: the run was stopped; its manifests say so.
     """
     leftovers = Leftovers()
     suppression = Suppression(doors.store)
     try:
-        await say_alive(doors.store, me)
+        await announce(doors.store, me)
         await suppression.read()
         leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
         latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
         ledgers = await read_ledgers(doors.store, scope.datasets)
-        scope = replace(scope, continues=continued(leftovers, latest, ledgers.values(), scope))
+        scope = replace(
+            scope, continues=continued(leftovers, latest, ledgers.values(), scope), staged=leftovers.whole_since
+        )
         plan = make_plan(scope, ledgers)
         recorded = [record for manifest in latest for record in manifest.objects]
     except (StoreError, DataError, PlanConflictError) as error:
@@ -181,6 +185,7 @@ class _Run:
             for partition, ledger in ledgers.items()
             for entry in ledger.entries
         }
+        self._at_work: set[CredentialKey] = set()
         self._needed_by_others = needed_by_others(leftovers, plan, scope, self._published)
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
@@ -238,12 +243,21 @@ class _Run:
             release=self._release.decided,
             observer=doors.observer,
         )
+        meanwhile = Meanwhile(
+            doors.store,
+            scope,
+            self._published,
+            account=self._account,
+            on_decided=self._reconciler.decided,
+            observer=doors.observer,
+        )
         self._drivers = Drivers(
             gate=doors.gate,
             fetcher=fetcher,
             account=self._account,
             tally=tally,
             on_decided=self._reconciler.decided,
+            still_missing=meanwhile.still_missing,
             halts=halts,
             most_open=2 * options.max_connections,
             observer=doors.observer,
@@ -261,8 +275,7 @@ class _Run:
             for record in await standing(self._doors.store, self._leftovers.intents.values(), self._scope.datasets):
                 self._account.published(await self._publisher.leave_out(record), ())
             if self._plan.tasks:
-                async with present(self._doors.store, self._owners, clock=self._doors.clock, sleep=self._doors.sleep):
-                    await self._work(whole, partial)
+                await self._work(whole, partial)
             manifests = await self._record(stopped=False)
         except BaseException:
             await asyncio.shield(self._stop())
@@ -313,6 +326,9 @@ class _Run:
     async def _work(self, whole: Mapping[TaskId, StagedFetch], partial: Mapping[TaskId, StagedFetch]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                presence = group.create_task(
+                    stay_present(self._doors.store, self._owners, clock=self._doors.clock, sleep=self._doors.sleep)
+                )
                 staging = group.create_task(self._staging.run())
                 releasing = group.create_task(self._release.run())
                 reconciling = group.create_task(self._reconciler.run())
@@ -320,15 +336,19 @@ class _Run:
                     if (fetch := whole.get(task.id)) and (seal := fetch.seal):
                         self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
                         self._drivers.decided(task)
-                lanes = [
-                    group.create_task(self._use(credential, [t for t in tasks if t.id not in whole], partial))
-                    for credential, tasks in self._plan.lanes().items()
-                ]
-                await asyncio.gather(*lanes)
+                lanes = self._plan.lanes()
+                self._at_work = set(lanes)
+                await asyncio.gather(
+                    *(
+                        group.create_task(self._use(credential, [t for t in tasks if t.id not in whole], partial))
+                        for credential, tasks in lanes.items()
+                    )
+                )
                 reconciling.cancel()
                 await self._release.finish()
-                releasing.cancel()
-                staging.cancel()
+                await asyncio.gather(*(self._doors.gate.leave(credential) for credential in lanes))
+                for idle in (presence, staging, releasing):
+                    idle.cancel()
         except BaseExceptionGroup as errors:
             # What stops one part of the machine stops it all, for one reason. Not by except*: with Python
             # 3.11.2 what is raised there comes out in a group.
@@ -340,10 +360,15 @@ class _Run:
     async def _use(
         self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]
     ) -> None:
-        """Do all that is to be asked with one credential, and let it go."""
+        """Do all that is to be asked with one credential, and let it go.
+
+        The last one is kept until all is published, so that whoever waits for it finds what need not be asked again.
+        """
         await self._drivers.drive(credential, tasks, partial)
         await self._reconciler.finish(credential)
-        await self._doors.gate.leave(credential)
+        self._at_work.discard(credential)
+        if self._at_work:
+            await self._doors.gate.leave(credential)
 
     async def _record(self, *, stopped: bool) -> tuple[Manifest, ...]:
         """Write one manifest for each dataset."""

@@ -1,7 +1,7 @@
 """What the sink tells of earlier runs: their manifests, and the ledgers of what is published."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, parse_manifest
@@ -28,8 +28,15 @@ READS_AT_ONCE = 16
 FOOTER_BYTES = 64 * 1024
 
 
-async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mapping[Partition, Ledger]:
+async def read_ledgers(
+    store: ObjectStore, datasets: Sequence[Dataset], *, only: Container[Partition] | None = None
+) -> Mapping[Partition, Ledger]:
     """The ledger of every published part of *datasets*: the part's footer, and what was confirmed of it since.
+
+    Args:
+        store: the sink.
+        datasets: whose parts.
+        only: partitions to read; None for all.
 
     Raises:
         DataError: a part, or the list of confirmed windows, is not readable, or not ours.
@@ -39,7 +46,7 @@ async def read_ledgers(store: ObjectStore, datasets: Sequence[Dataset]) -> Mappi
         partition
         for dataset in datasets
         for info in await store.list(partitions_prefix(dataset.name))
-        if (partition := parse_partition(info.key))
+        if (partition := parse_partition(info.key)) and (only is None or partition in only)
     ]
     confirmed = {dataset.name: (await read_confirmations(store, dataset.name))[0] for dataset in datasets}
     limit = asyncio.Semaphore(READS_AT_ONCE)

@@ -78,8 +78,8 @@ class Leases:
         """The pace of *credential*, which goes on from where the last run was."""
         return self._tenure(credential).pace
 
-    async def held(self, credential: CredentialKey) -> None:
-        """Wait until the credential is ours.
+    async def held(self, credential: CredentialKey) -> bool:
+        """Wait until the credential is ours; whether another run may have used it since this one began.
 
         Raises:
             CredentialError: another run uses it and is not waited for, or it was ours and is not any more.
@@ -92,6 +92,7 @@ class Leases:
                     await self._take(credential, tenure)
         if tenure.refused:
             raise CredentialError(tenure.refused)
+        return tenure.shared
 
     def take(self, credential: CredentialKey, again: Callable[[], None]) -> bool:
         """Whether a request may be sent now; where not, *again* is called when it is worth asking again.
@@ -103,6 +104,10 @@ class Leases:
         if tenure.refused:
             raise CredentialError(tenure.refused)
         return tenure.use(again)
+
+    def stands(self, credential: CredentialKey) -> bool:
+        """Whether a request that was let through some time ago may still be sent."""
+        return self._tenure(credential).stands
 
     async def leave(self, credential: CredentialKey) -> None:
         """Give the credential back."""
@@ -134,6 +139,7 @@ class Leases:
             # A record that nobody has renewed for so long is dead whatever the clocks of others say.
             if tenure.is_free(lease) or now - seen_at >= LEASE_S:
                 if await tenure.begin(lease, condition, where):
+                    tenure.shared = told or lease.used_since(self._around.me.began_at)
                     return
                 continue
             if self._when_busy is WhenBusy.SKIP:

@@ -84,10 +84,13 @@ class Reconciler:
         self._through = {credential: asyncio.Event() for credential in self._left}
 
     def decided(self, task: Task) -> None:
-        """*task* is whole or failed."""
-        if self._account[task].error is None:
+        """*task* is whole, failed or spared."""
+        outcome = self._account[task]
+        if outcome.spared:
+            self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.measure
+        elif outcome.is_whole:
             # Now, since what is published is staged no longer.
-            self._sums[task.id] = self._staging.measure(task, self._account[task].fetch_id)
+            self._sums[task.id] = self._staging.measure(task, outcome.fetch_id)
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1
@@ -106,7 +109,7 @@ class Reconciler:
 
     async def _reconcile(self, place: _Place) -> None:
         tasks = self._tasks[place]
-        sums = {task.window: self._sums[task.id] for task in tasks if self._account[task].error is None}
+        sums = {task.window: self._sums[task.id] for task in tasks if self._account[task].is_whole}
         if sums and tasks[0].studio.id not in self._withheld and self._mode is not Reconcile.OFF:
             await self._compare(tasks, {**self._settled.get(place, {}), **sums})
         if self._mode is Reconcile.FAIL:
@@ -131,7 +134,7 @@ class Reconciler:
             self._account.held_against(dataset.name, record)
             self._observer(HeldAgainst(dataset=dataset.name, record=record, refused=refused))
             for task in tasks:
-                if refused and days.covers(task.window) and self._account[task].error is None:
+                if refused and days.covers(task.window) and self._account[task].is_whole:
                     self._account.failed(
                         task,
                         f"{task}: does not reconcile, so what was published of it stays: {record}; run again, with"

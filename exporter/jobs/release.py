@@ -82,7 +82,7 @@ class Release:
         self._withheld = withheld
 
     def decided(self, task: Task) -> None:
-        """*task* is whole or failed."""
+        """*task* is whole, failed or spared."""
         self._undecided[task.partition] -= 1
         if not self._undecided[task.partition] and not self._rewrite:
             self._ready.put_nowait(task.partition)
@@ -112,9 +112,9 @@ class Release:
 
     async def _publish(self, partition: Partition, dataset: Dataset, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            if self._account[task].error is None and (reason := self._withheld.get(task.studio.id)):
+            if self._account[task].is_whole and (reason := self._withheld.get(task.studio.id)):
                 self._account.failed(task, f"{task}: {reason}")
-        whole = [task for task in tasks if self._account[task].error is None]
+        whole = [task for task in tasks if self._account[task].is_whole]
         drop_all = self._rewrite and partition not in self._begun
         if not whole and not drop_all:
             return

@@ -21,7 +21,7 @@ from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.intake import drops_keys
 from exporter.jobs.put import PUT_ATTEMPTS, put_if
-from exporter.store.base import ObjectStore
+from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.segment import decode_segment
 
 #: A run that was stopped, killed or partly failed is gone on with for so long. A nightly run starts afresh.
@@ -89,6 +89,12 @@ class Leftovers:
     segments: Mapping[str, SegmentRecord] = field(default_factory=dict)
     fetches: Mapping[TaskId, tuple[StagedFetch, ...]] = field(default_factory=dict)
     intents: Mapping[str, ObjectRecord] = field(default_factory=dict)
+
+    @property
+    def whole_since(self) -> Mapping[TaskId, datetime]:
+        """When the run began that asked for the latest whole fetch of each task that has one."""
+        began = ((task, [fetch.began_at for fetch in fetches if fetch.seal]) for task, fetches in self.fetches.items())
+        return {task: max(moments) for task, moments in began if moments}
 
 
 def pick(
@@ -174,19 +180,23 @@ async def _claim(
     store: ObjectStore, run_id: str, scope: Scope, me: Owner, is_running: Callable[[Owner], bool | None]
 ) -> Owner | None:
     """The record of the run *run_id*, if it is dead, of use for *scope*, and now ours."""
+    condition: Condition
     for _ in range(PUT_ATTEMPTS):
         try:
             data, info = await store.get(owner_key(run_id))
-            owner = parse_owner(data)
-        except (NotFoundError, ValueError):
-            return None  # a run writes its record first and deletes it last
+            owner, condition = parse_owner(data), info.etag
+        except NotFoundError:
+            # A run writes its record first and deletes it last: here is what one staged after it had been taken over.
+            owner, condition = replace(me, run_id=run_id, full=False, ended=True), Absent()
+        except ValueError:
+            return None
         running = False if owner.ended else is_running(owner)
         if running or (running is None and scope.began_at - owner.seen_at <= SEEN_WITHIN):
             return None
         if scope.full and not owner.full:
             return None
         claimed = replace(owner, host=me.host, process=me.process, seen_at=me.seen_at, ended=False)
-        if await put_if(store, owner_key(run_id), claimed.to_json(), info.etag):
+        if await put_if(store, owner_key(run_id), claimed.to_json(), condition):
             return claimed
     return None
 

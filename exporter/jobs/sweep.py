@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from exporter.core.partition import owner_key, parse_partition, staging_prefix
 from exporter.core.plan import Plan, Scope, TaskId
 from exporter.core.staged import SegmentRecord, StagedPage
-from exporter.jobs.presence import say_ended
+from exporter.errors import TakenOverError
+from exporter.jobs.presence import say_ended, still_ours
 from exporter.jobs.resume import Leftovers, Owner
 from exporter.store.base import ObjectStore
 
@@ -52,11 +53,17 @@ def needed_by_others(
 async def sweep(store: ObjectStore, owners: Iterable[Owner], *, keep: frozenset[str] = frozenset()) -> None:
     """Delete all that the runs of *owners* staged, but for *keep*; a run's own record last.
 
+    What another run took over meanwhile is left to that one.
+
     Raises:
         StoreError: the sink refused; the next run sweeps what is left.
     """
     for owner in owners:
         record = owner_key(owner.run_id)
+        try:
+            await still_ours(store, owner)
+        except TakenOverError:
+            continue
         keys = {info.key for info in await store.list(staging_prefix(owner.run_id))} - {record}
         for key in sorted(keys - keep):
             await store.delete(key)

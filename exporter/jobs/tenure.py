@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exporter.core.lease import (
+    CLOCKS_S,
     GUARD_S,
     LEASE_S,
     RENEW_S,
@@ -72,6 +73,7 @@ class Tenure:
         key: of its record; empty until it is wanted.
         refused: why it is not to be asked with any more; empty while it is.
         taking: held while it is taken or given back.
+        shared: whether another run may have used it since this one began.
     """
 
     def __init__(self, around: Surroundings, pace: Pace) -> None:
@@ -85,6 +87,7 @@ class Tenure:
         self.key = ""
         self.refused = ""
         self.taking = asyncio.Lock()
+        self.shared = False
         self._around = around
         self._reserve = Reserve(around.limit)
         self._etag: str | None = None
@@ -99,6 +102,11 @@ class Tenure:
     def is_ours(self) -> bool:
         """Whether it was taken and not given back."""
         return self._renewing is not None
+
+    @property
+    def stands(self) -> bool:
+        """Whether nobody can have taken it from us yet."""
+        return not self.refused and not self._is_stale()
 
     def use(self, again: Callable[[], None]) -> bool:
         """Use one request of the reserve; where there is none, *again* is called once there is, or never will be."""
@@ -129,7 +137,8 @@ class Tenure:
     async def begin(self, found: Lease, condition: Condition, where: str) -> bool:
         """Put our record in place of *found*, go on from what that tells, and keep ours; False where it changed."""
         now, monotonic = self._around.clock(), self._around.monotonic()
-        self.pace.take_up(monotonic + moment for moment in found.usage(now, self._around.limit))
+        clocks_s = 0.0 if found.host == self._around.me.host else CLOCKS_S
+        self.pace.take_up(monotonic + moment for moment in found.usage(now, self._around.limit, clocks_s=clocks_s))
         record, mark = self._record()
         etag = await put_for_etag(self._around.store, self.key, record.to_json(), condition)
         if etag is None:
@@ -190,7 +199,7 @@ class Tenure:
                     await self._around.sleep(RETRY_S)
         except LostError as lost:
             self.refused = f"{where}: its lease {lost}, so this run asks nothing more with it; run again to retry"
-            logger.warning("%s", self.refused)
+            logger.info("%s", self.refused)
         except BaseException:
             self.refused = f"{where}: its lease could not be kept; run again to retry"
             raise

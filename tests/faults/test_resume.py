@@ -201,6 +201,16 @@ async def test_a_run_without_a_readable_record_is_left_alone_and_does_no_harm():
         assert groups(await published(store)) == expected(running.world, WINDOWS)
 
 
+async def test_what_is_staged_after_its_run_was_cleared_up_by_another_is_gone_on_with_and_goes():
+    async with recent_bench() as running:
+        store, left = await die_with(running, some_of_each)
+        (record,) = [info.key for info in await store.list(f"{STAGING}/") if info.key.endswith("run.json")]
+        await store.delete(record)
+        _, asked = await run(running, store)
+        assert asked == pages(running.world) - left.count()
+        await sound(running, store)
+
+
 async def test_a_run_of_another_machine_is_taken_for_dead_when_it_was_not_seen_for_some_time():
     async with recent_bench() as running:
         store, left = await die_with(running, many_whole)

@@ -141,7 +141,9 @@ async def test_of_two_runs_at_once_only_one_goes_on_with_what_a_stopped_run_left
         assert left - done
         both = await asyncio.gather(running.run(), running.run())
         assert [manifest.state for (manifest,) in both] == [RunState.OK, RunState.OK]
-        assert running.asked() - asked == 2 * (least - len(done)) - len(left - done)
+        # Nobody asks for what was left; both ask for the same only where neither has published yet.
+        once, twice = (times * (least - len(done)) - len(left - done) for times in (1, 2))
+        assert once <= running.asked() - asked <= twice
         await assert_sound(running, store, expected(running.world, months()))
 
 

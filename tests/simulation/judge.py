@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 
 from exporter.core.confirmed import Confirmations, parse_confirmations
+from exporter.core.lease import Lease, parse_lease
 from exporter.core.ledger import Entry, Ledger, parse_ledger
 from exporter.core.manifest import Manifest, TaskRecord, TaskState, parse_manifest
-from exporter.core.partition import STAGING, parse_partition
+from exporter.core.partition import LEASES, STAGING, parse_partition, salt_key
 from exporter.core.report import GrainId
 from exporter.core.staged import SegmentRecord
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+from exporter.jobs.resume import Owner, parse_owner
 from exporter.sandbox.messages import Asked
 from exporter.tables.parquet import LEDGER_KEY
 from exporter.tables.segment import decode_segment
@@ -32,6 +34,10 @@ GOOD_FOR = timedelta(hours=12)
 
 #: Times a window is fetched before its task fails: so many copies of it may be staged by one process.
 MOST_COPIES = 5
+
+
+#: A process that lives is let alone for so long after its last sign of life; less by what it takes to read that.
+SILENT_AT_LEAST = timedelta(seconds=110)
 
 
 @dataclass(slots=True)
@@ -48,6 +54,9 @@ class Judge:
     Attributes:
         entries: of the parts as they stand, by task.
         broken: the first promise that was broken.
+        leases: of the credentials, as they stand.
+        on_lease: is told of each lease that is written.
+        runs: whether a process runs.
     """
 
     def __init__(self, scenario: Scenario, now: Callable[[], datetime]) -> None:
@@ -59,6 +68,10 @@ class Judge:
         self._scenario = scenario
         self._reports = Reports(scenario)
         self._spoilt: set[tuple[TaskKey, int, datetime]] = set()
+        self.leases: dict[str, Lease] = {}
+        self.on_lease: Callable[[str, Lease], None] = lambda _credential, _lease: None
+        self.runs: Callable[[str], bool] = lambda _process: False
+        self._disowned: set[str] = set()
         self._whole: dict[str, _Whole] = {}
         self._unstaged_fetches: set[str] = set()
         self._asked_at: dict[str, datetime] = {}
@@ -94,6 +107,10 @@ class Judge:
                 self._manifest(parse_manifest(new))
             elif key.startswith(f"{STAGING}/"):
                 self._staging(key, old, new)
+            elif key.startswith(f"{LEASES}/") and key != salt_key() and new is not None:
+                name = key.removeprefix(f"{LEASES}/").removesuffix(".json")
+                self.leases[name] = parse_lease(new)
+                self.on_lease(name, self.leases[name])
         except BrokenPromiseError as error:
             self.broken = self.broken or error
             raise
@@ -167,6 +184,8 @@ class Judge:
 
     def _staging(self, key: str, old: bytes | None, new: bytes | None) -> None:
         _, run_id, name = key.split("/")
+        if name == "run.json" and new is not None:
+            self._claimed(run_id, parse_owner(old) if old else None, parse_owner(new))
         if not name.endswith(".arrow"):
             return
         if new is not None:
@@ -176,7 +195,16 @@ class Judge:
             self._bounded(run_id)
         elif old is not None:
             self._staged[run_id].pop(key, None)
-            self._unstaged(decode_segment(old)[0])
+            if run_id not in self._disowned:
+                self._unstaged(decode_segment(old)[0])
+
+    def _claimed(self, run_id: str, before: Owner | None, now: Owner) -> None:
+        """What a run stages is taken by another only when it is dead, has let go of it, or was silent for long."""
+        if before is None or before.process == now.process or before.ended or not self.runs(before.process):
+            return
+        if self.now() - before.seen_at <= SILENT_AT_LEAST:
+            raise BrokenPromiseError(f"what {before.process} had was taken from it by {now.process}")
+        self._disowned.add(run_id)  # it is to stop when it finds out
 
     def _staged_pages(self, record: SegmentRecord) -> None:
         for page in record.pages:

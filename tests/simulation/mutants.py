@@ -114,8 +114,8 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "an older fetch replaces a newer one",
         "jobs/publish.py",
-        "and there.began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
-        "and there.began_at < max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
+        "and there.began_at > max(entry.began_at, seen.get(_key(entry), entry.began_at))",
+        "and there.began_at < max(entry.began_at, seen.get(_key(entry), entry.began_at))",
     ),
     Defect(
         "the staging area of a living run is taken over",
@@ -158,6 +158,54 @@ DEFECTS: Sequence[Defect] = (
         "jobs/sweep.py",
         "        for key in sorted(keys - keep):\n",
         "        for key in sorted(keys - keep)[1:]:\n",
+    ),
+    Defect(
+        "a lease says nothing of what is reserved",
+        "jobs/tenure.py",
+        "pending=self.pace.in_flight + (self._reserve.size if held else 0),",
+        "pending=self.pace.in_flight,",
+    ),
+    Defect(
+        "what the last holder used of the minute is forgotten",
+        "jobs/tenure.py",
+        "self.pace.take_up(monotonic + moment for moment in found.usage(",
+        "list(monotonic + moment for moment in found.usage(",
+    ),
+    Defect(
+        "a lease that somebody holds is taken",
+        "jobs/tenure.py",
+        "        return self._around.is_running(lease) is False or self._around.clock() >= lease.expires_at\n",
+        "        return self._around.is_running(lease) is not None or self._around.clock() >= lease.expires_at\n",
+    ),
+    Defect(
+        "a lease is replaced without its ETag",
+        "jobs/tenure.py",
+        "etag = await put_for_etag(self._around.store, self.key, record.to_json(), self._etag)",
+        "etag = await put_for_etag(self._around.store, self.key, record.to_json(), None)",
+    ),
+    Defect(
+        "a lease is taken without a look at who was quicker",
+        "jobs/tenure.py",
+        "etag = await put_for_etag(self._around.store, self.key, record.to_json(), condition)",
+        "etag = await put_for_etag(self._around.store, self.key, record.to_json(), None)",
+    ),
+    Defect(
+        "who has waited for a credential does not look again",
+        "jobs/drive.py",
+        "return await self._still_missing(tasks) if shared else tasks",
+        "return tasks",
+    ),
+    Defect(
+        "a run that was taken for dead goes on",
+        "jobs/presence.py",
+        "        if (there.host, there.process) == (owner.host, owner.process):\n",
+        "        if there:\n",
+    ),
+    Defect(
+        "a column is written as it is instead of hashed",
+        "tables/privacy.py",
+        "        columns.append(_hashed(column, hash_key) if hashed else column)\n",
+        "        columns.append(column.cast(pa.string()) if hashed else column)\n",
     ),
     Defect(
         "an attempt that failed is not counted",

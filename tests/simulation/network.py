@@ -20,7 +20,7 @@ from exporter.sandbox.simulation import BASE_PATH, Simulation
 from tests.simulation.chance import Chance
 from tests.simulation.judge import Judge
 from tests.simulation.process import Process, latency_s
-from tests.simulation.record import Record
+from tests.simulation.record import Record, Traffic
 from tests.simulation.scenario import Scenario
 
 BASE_URL = f"https://api.example.test{BASE_PATH}"
@@ -34,6 +34,7 @@ class Api:
 
     def __init__(self, scenario: Scenario, judge: Judge) -> None:
         self._fault: Fault | None = None
+        self._traffic = Traffic(scenario.limit, asyncio.get_running_loop().time)
         self._simulation = Simulation(
             scenario.world,
             SandboxOptions(
@@ -51,6 +52,7 @@ class Api:
     def answer(self, asked: Asked, fault: Fault | None) -> Answer:
         """The answer to one request, spoilt by *fault*."""
         self._fault = fault
+        self._traffic.arrived(asked)
         return self._simulation.answer(asked)
 
 
@@ -112,7 +114,6 @@ class FakeSession:
             task = self.judge.task_of(asked)
             if task and rng.random() < self.drifts:
                 self.judge.change_report(task)
-            self.record.arrived(asked)
             answer = self.api.answer(asked, fault)
             await self.process.step(latency_s(rng, _USUAL_S) + (_SLOW_S if answer.delivery is Delivery.LATE else 0))
             if answer.delivery is Delivery.RESET:

@@ -1,9 +1,9 @@
 """Plays a scenario: every exporter's processes, one after the other, and a last one that puts all in order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import aiohttp
@@ -13,21 +13,26 @@ from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, PageRequest
+from exporter.core.lease import Lease
+from exporter.core.lease import Process as Holder
+from exporter.core.ledger import Entry
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.pace import Pace
 from exporter.core.partition import STAGING
 from exporter.core.plan import Scope
+from exporter.core.studio import Studio
 from exporter.errors import ExporterError
-from exporter.jobs import export
+from exporter.jobs import export, leases
 from exporter.jobs.account import Tally
-from exporter.jobs.events import Event
+from exporter.jobs.events import Event, Planned, Waiting
 from exporter.jobs.resume import Owner
+from exporter.jobs.tenure import Surroundings
 from tests.simulation.chance import Chance
 from tests.simulation.judge import Judge, from_epoch
 from tests.simulation.network import BASE_URL, Api, FakeSession
 from tests.simulation.process import Died, Process
 from tests.simulation.record import BrokenPromiseError, Record
-from tests.simulation.scenario import ExporterPlan, LifePlan, Scenario, TaskKey, make_scenario
+from tests.simulation.scenario import HASH_KEY, ExporterPlan, LifePlan, Scenario, TaskKey, make_scenario
 from tests.simulation.sink import TroubledSink, WatchedSink
 from tests.support.virtual_time import run_virtual
 
@@ -75,6 +80,25 @@ def play(seed: int, *, log: list[str] | None = None) -> Played:
         raise _leaves(group)[0] from group
 
 
+@dataclass(slots=True)
+class _Asking:
+    """What is known of a process that matters when it has waited for a credential.
+
+    Attributes:
+        record: of its requests.
+        studios: of its scope.
+        full: whether it asks for everything all the same.
+        planned: what was published when it had planned.
+        waits: for which credentials.
+    """
+
+    record: Record
+    studios: Sequence[Studio]
+    full: bool
+    planned: Mapping[TaskKey, Entry] = field(default_factory=dict)
+    waits: set[str] = field(default_factory=set)
+
+
 class _Play:
     def __init__(self, scenario: Scenario, log: list[str]) -> None:
         self._log = log
@@ -84,9 +108,12 @@ class _Play:
         self._scenario = scenario
         self._chance = Chance(f"{scenario.seed}")
         self._judge = Judge(scenario, self._now)
+        self._judge.on_lease = self._taken
+        self._judge.runs = lambda process: self._processes[process].alive
         self._sink = WatchedSink(self._judge)
         self._api = Api(scenario, self._judge)
         self._processes: dict[str, Process] = {}
+        self._asking: dict[str, _Asking] = {}
         self._played = Played()
 
     def _now(self) -> datetime:
@@ -181,23 +208,34 @@ class _Play:
             lookback_days=scenario.lookback_days,
             began_at=began_at,
             full=life.full,
+            rewrite=life.rewrite,
         )
         record = Record(
-            limit=scenario.limit,
             max_connections=scenario.max_connections,
             done=await self._done(exporter, life, alone=alone),
             task_of=self._judge.task_of,
+            may_ask=lambda credential: self._judge.leases[credential].run_id == me.run_id,
             clock=self._clock,
         )
         self._note(f"{name}: begins, {len(record.done)} tasks are done")
         tally = Tally()
-        doors = self._doors(scenario, process, record, tally)
+        self._asking[me.run_id] = _Asking(record, exporter.studios, full=life.full or life.rewrite)
+        sink = TroubledSink(
+            self._sink,
+            process,
+            self._chance.part(name),
+            usual_s=scenario.sink_s,
+            troubles=scenario.troubles,
+            cut_off=life.cut_off,
+        )
+        permits = self._leases(scenario, process, me, life, sink)
+        doors = self._doors(scenario, process, record, tally, sink=sink, permits=permits, run_id=me.run_id)
         options = export.Options(
             format=scenario.format,
             page_size=scenario.page_size,
             max_connections=scenario.max_connections,
             compression="none",
-            hash_key=b"",
+            hash_key=HASH_KEY,
             version="simulated",
             config={},
         )
@@ -206,12 +244,50 @@ class _Play:
         except Died:
             return None
         finally:
+            if process.alive:
+                await permits.close()
             self._played.requests += record.sent.total()
         if manifest.totals.requests != record.sent.total():
             raise BrokenPromiseError(f"{name}: sent {record.sent.total()} requests, told of {manifest.totals.requests}")
         return manifest
 
-    def _doors(self, scenario: Scenario, process: Process, record: Record, tally: Tally) -> export.Doors:
+    def _leases(
+        self, scenario: Scenario, process: Process, me: Owner, life: LifePlan, sink: TroubledSink
+    ) -> leases.Leases:
+        """The exporter's own leases, on a machine whose clock may be a little wrong; see `app.py`."""
+        ahead = timedelta(seconds=scenario.ahead_s.get(process.host, 0.0))
+        jitter = self._chance.part(process.name).once("leases").random
+        return leases.Leases(
+            Surroundings(
+                me=me,
+                limit=scenario.limit,
+                store=sink,
+                clock=lambda: self._now() + ahead,
+                monotonic=self._clock,
+                sleep=asyncio.sleep,
+                is_running=lambda holder: self._runs(holder, process),
+            ),
+            leases.Doors(
+                observer=lambda event: self._observe(process, event, me.run_id),
+                name_of=lambda credential, _salt: credential,
+                where=str,
+                make_pace=lambda _: Pace(scenario.limit, random=jitter),
+                random=jitter,
+            ),
+            leases.WhenBusy.SKIP if life.skips else leases.WhenBusy.WAIT,
+        )
+
+    def _doors(
+        self,
+        scenario: Scenario,
+        process: Process,
+        record: Record,
+        tally: Tally,
+        *,
+        sink: TroubledSink,
+        permits: leases.Leases,
+        run_id: str,
+    ) -> export.Doors:
         """The exporter's own client, gate and retries over what is simulated; see `app.py`."""
         chance = self._chance.part(process.name)
         jitter = chance.once("jitter").random
@@ -225,9 +301,10 @@ class _Play:
             record=record,
         )
         gate = Gate(
-            make_pace=lambda _: Pace(scenario.limit, random=jitter),
+            make_pace=permits.pace,
             max_connections=scenario.max_connections,
             clock=self._clock,
+            permits=permits,
         )
 
         def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
@@ -251,8 +328,8 @@ class _Play:
         return export.Doors(
             source=client,
             gate=gate,
-            store=TroubledSink(self._sink, process, chance, usual_s=scenario.sink_s, troubles=scenario.troubles),
-            observer=lambda event: self._observe(process, event),
+            store=sink,
+            observer=lambda event: self._observe(process, event, run_id),
             clock=self._now,
             monotonic=self._clock,
             sleep=asyncio.sleep,
@@ -260,13 +337,13 @@ class _Play:
             is_running=lambda owner: self._runs(owner, process),
         )
 
-    def _runs(self, owner: Owner, asking: Process) -> bool | None:
+    def _runs(self, owner: Holder, asking: Process) -> bool | None:
         """What a process can find out about another."""
         return self._processes[owner.process].alive if owner.host == asking.host else None
 
     async def _done(self, exporter: ExporterPlan, life: LifePlan, *, alone: bool) -> dict[TaskKey, str]:
         """What a process that begins now must not ask for."""
-        if life.full:
+        if life.full or life.rewrite:
             return {}
         done = dict(self._judge.settled())
         if alone:
@@ -289,9 +366,26 @@ class _Play:
         if left := await self._sink.list(f"{STAGING}/"):
             raise BrokenPromiseError(f"left in staging: {[info.key for info in left]}")
 
-    def _observe(self, process: Process, event: Event) -> None:
-        if process.alive:
-            self._note(f"{process.name}: {type(event).__name__}")
+    def _observe(self, process: Process, event: Event, run_id: str) -> None:
+        if not process.alive:
+            return
+        self._note(f"{process.name}: {type(event).__name__}")
+        if isinstance(event, Planned):
+            self._asking[run_id].planned = dict(self._judge.entries)
+        if isinstance(event, Waiting):
+            self._asking[run_id].waits.add(event.where)
+
+    def _taken(self, credential: str, lease: Lease) -> None:
+        """A lease is written: who has waited for it must not ask for what was published meanwhile."""
+        asking = self._asking[lease.run_id]
+        if credential not in asking.waits or asking.full:
+            return
+        asking.waits.remove(credential)
+        mine = {studio.id for studio in asking.studios if studio.credential == credential}
+        for task, entry in self._judge.entries.items():
+            before = asking.planned.get(task)
+            if task[0] in mine and (before is None or entry.began_at > before.began_at):
+                asking.record.done.setdefault(task, f"it was published by {entry.run_id} meanwhile")
 
     def _note(self, what: str) -> None:
         self._log.append(f"{self._clock():12.3f} {what}")

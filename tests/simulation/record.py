@@ -1,17 +1,37 @@
 """The requests of one process, and the promises about them that hold whatever is fetched."""
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
 from exporter.sandbox.messages import Asked
-from exporter.sandbox.rate import busiest_minute
 from tests.simulation.scenario import TaskKey
 
 
 class BrokenPromiseError(Exception):
     """The exporter did what it must not do."""
+
+
+class Traffic:
+    """What the API sees of each credential, whoever asks."""
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        """Nothing was asked yet; *limit* requests a minute are configured."""
+        self._limit = limit
+        self._clock = clock
+        self._arrived: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def arrived(self, asked: Asked) -> None:
+        """The API sees a request."""
+        moments = self._arrived[credential_of(asked)]
+        moments.append(self._clock())
+        while moments[0] <= moments[-1] - 60:
+            moments.popleft()
+        if len(moments) > self._limit:
+            raise BrokenPromiseError(
+                f"{len(moments)} requests of one credential in a minute instead of {self._limit} at most"
+            )
 
 
 class Record:
@@ -25,29 +45,28 @@ class Record:
     def __init__(
         self,
         *,
-        limit: int,
         max_connections: int,
         done: Mapping[TaskKey, str],
         task_of: Callable[[Asked], TaskKey | None],
+        may_ask: Callable[[str], bool],
         clock: Callable[[], float],
     ) -> None:
         """Nothing is asked yet.
 
         Args:
-            limit: requests a minute of one credential.
             max_connections: requests in flight.
             done: tasks that must not be asked for, and why.
             task_of: what a request is about.
+            may_ask: whether the lease of a credential is the process's own.
             clock: seconds.
         """
         self.sent: Counter[TaskKey | None] = Counter()
-        self._limit = limit
         self._max_connections = max_connections
-        self.done = done
+        self.done = dict(done)
         self._task_of = task_of
+        self._may_ask = may_ask
         self._clock = clock
         self._in_flight = 0
-        self._arrived: defaultdict[str, list[float]] = defaultdict(list)
         self._wait_until: dict[str, float] = {}
 
     @contextmanager
@@ -56,7 +75,9 @@ class Record:
         task = self._task_of(asked)
         if task and task in self.done:
             raise BrokenPromiseError(f"{_name(task)} was asked for, although {self.done[task]}")
-        if self._clock() < self._wait_until.get(_credential(asked), 0.0):
+        if not self._may_ask(credential_of(asked)):
+            raise BrokenPromiseError("a request was sent with a credential that another run holds")
+        if self._clock() < self._wait_until.get(credential_of(asked), 0.0):
             raise BrokenPromiseError("a request was sent before the time that Retry-After of a 429 had named")
         self.sent[task] += 1
         self._in_flight += 1
@@ -67,21 +88,16 @@ class Record:
         finally:
             self._in_flight -= 1
 
-    def arrived(self, asked: Asked) -> None:
-        """The API sees a request."""
-        moments = self._arrived[_credential(asked)]
-        moments.append(self._clock())
-        if (most := busiest_minute(moments)) > self._limit:
-            raise BrokenPromiseError(f"{most} requests of one credential in a minute instead of {self._limit} at most")
-
     def told_to_wait(self, asked: Asked, seconds: float) -> None:
         """The API's 429 names a wait."""
         until = self._clock() + seconds
-        self._wait_until[_credential(asked)] = max(until, self._wait_until.get(_credential(asked), 0.0))
+        credential = credential_of(asked)
+        self._wait_until[credential] = max(until, self._wait_until.get(credential, 0.0))
 
 
-def _credential(asked: Asked) -> str:
-    return asked.headers["Authorization"]
+def credential_of(asked: Asked) -> str:
+    """The token that a request came with."""
+    return asked.headers["Authorization"].rpartition(" ")[2]
 
 
 def _name(task: TaskKey | None) -> str:

@@ -1,15 +1,20 @@
 """What the API's reports have held, and since when: the truth that published rows are held against."""
 
+import hashlib
+import hmac
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from exporter.core.report import Pivot
 from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window
 from exporter.sandbox.studios import Customer
 from exporter.sandbox.truth import truth
-from tests.simulation.scenario import Scenario, TaskKey
+from tests.simulation.scenario import HASH_KEY, Scenario, TaskKey
 
 Rows = list[tuple[object, ...]]
 
@@ -75,15 +80,41 @@ class Reports:
         return self._states[task]
 
     def _rows(self, task: TaskKey) -> Rows:
-        name, window = task
-        found = truth(
-            self._scenario.world,
-            self._studios[name].provider_id or 0,
-            self._scenario.columns,
-            window.start,
-            window.end,
-        )
+        dataset = self._scenario.dataset
+        found = self._groups(task, task[1])
+        if dataset.pivot is not Pivot.ALL:
+            found = self._periods(task, found)
+        for row in found:
+            row |= {column: _hashed(row[column]) for column in dataset.hash & row.keys()}
         return sorted((tuple(row[column] for column in self._scenario.columns) for row in found), key=repr)
+
+    def _groups(self, task: TaskKey, days: Window) -> list[dict[str, object]]:
+        columns = [column.name for column in self._scenario.dataset.columns]
+        provider_id = self._studios[task[0]].provider_id or 0
+        return truth(self._scenario.world, provider_id, columns, days.start, days.end)
+
+    def _periods(self, task: TaskKey, groups: list[dict[str, object]]) -> list[dict[str, object]]:
+        """Each of *groups* once for each period in which there is anything at all."""
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for start, end in pairwise(
+            task[1].start + timedelta(days=n) for n in range((task[1].end - task[1].start).days + 1)
+        ):
+            period = f"{start:%Y-%m}" if self._scenario.dataset.pivot is Pivot.MONTH else f"{start:%G-W%V}"
+            for row in self._groups(task, Window(start, end)):
+                counts[period][_group(row)] += row["count"]
+        return [
+            {**group, "period_key": period, "count": counted[_group(group)]}
+            for group in groups
+            for period, counted in counts.items()
+        ]
+
+
+def _group(row: dict[str, object]) -> str:
+    return repr([value for column, value in row.items() if column != "count"])
+
+
+def _hashed(value: object) -> object:
+    return None if value is None else hmac.new(HASH_KEY, f"{value}".encode(), hashlib.sha256).hexdigest()
 
 
 def is_settled(window: Window, studio: Studio, asked_at: datetime, lookback_days: int) -> bool:

@@ -1,5 +1,6 @@
 """The sink: a store in memory that tells the judge of every change, and what each process has before it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Protocol, TypeVar
@@ -54,8 +55,18 @@ class TroubledSink:
     """The sink as one process sees it: slow, at times out of order, and only there while the process lives."""
 
     def __init__(
-        self, inner: ObjectStore, process: Process, chance: Chance, *, usual_s: float, troubles: float
+        self,
+        inner: ObjectStore,
+        process: Process,
+        chance: Chance,
+        *,
+        usual_s: float,
+        troubles: float,
+        cut_off: tuple[float, float] | None = None,
     ) -> None:
+        """Calls that are made within *cut_off* seconds from now wait until it is over."""
+        self._clock = asyncio.get_running_loop().time
+        self._cut_off = tuple(self._clock() + moment for moment in cut_off) if cut_off else None
         self._inner = inner
         self._process = process
         self._chance = chance
@@ -91,6 +102,8 @@ class TroubledSink:
     ) -> _T:
         rng = self._chance.once(what)
         trouble = rng.choice(tuple(Trouble)) if rng.random() < self._troubles else None
+        if self._cut_off and self._cut_off[0] <= self._clock() < self._cut_off[1]:
+            await self._process.step(self._cut_off[1] - self._clock())
         await self._process.step(latency_s(rng, self._usual_s))
         if trouble is Trouble.REFUSED:
             raise StoreError(f"{what}: 503 SlowDown")

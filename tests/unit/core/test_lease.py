@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.lease import REACH_S, Lease, Reserve, in_seconds, parse_lease, unknown_usage
+from exporter.core.lease import CLOCKS_S, REACH_S, Lease, Reserve, in_seconds, parse_lease, unknown_usage
 
 NOW = datetime(2025, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 HELD = Lease(
@@ -56,6 +56,27 @@ def test_what_was_pending_is_taken_to_have_been_sent_to_the_last():
 
 def test_a_moment_that_is_far_ahead_is_taken_for_now():
     assert Lease(ended={int(NOW.timestamp()) + 3600: 2}).usage(NOW, 100) == [REACH_S, REACH_S]
+
+
+def test_a_clock_that_may_be_behind_makes_every_request_count_for_longer():
+    record = Lease(ended={int(NOW.timestamp()) - 20: 1}, pending=1)
+    one, other = record.usage(NOW, 5), record.usage(NOW, 5, clocks_s=CLOCKS_S)
+    assert other == pytest.approx([moment + CLOCKS_S for moment in one])
+    old = Lease(ended={int(NOW.timestamp()) - 61: 1})
+    assert (len(old.usage(NOW, 5)), len(old.usage(NOW, 5, clocks_s=CLOCKS_S))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "used"),
+    [
+        (Lease(), False),
+        (Lease(ended={int(NOW.timestamp()) - 1: 3}), False),
+        (Lease(ended={int(NOW.timestamp()) - 1: 3, int(NOW.timestamp()) + 1: 1}), True),
+        (Lease(pending=1), True),
+    ],
+)
+def test_a_record_tells_whether_anything_was_sent_since(record, used):
+    assert record.used_since(NOW) is used
 
 
 def test_a_record_that_boasts_costs_no_memory():

@@ -133,6 +133,14 @@ def test_what_the_continued_run_published_is_done_settled_or_not(how):
     ]
 
 
+@pytest.mark.parametrize(("staged_at", "tasks"), [(LATER, []), (LATER + MICROSECOND, ["harbour-yoga 2025-01"])])
+def test_what_was_fetched_whole_after_what_the_continued_run_published_is_not_done(staged_at, tasks):
+    published = Published(window=JANUARY, run_id="stopped", began_at=LATER)
+    task = plan(JANUARY).tasks[0]
+    made = plan(JANUARY, published, continues=frozenset({"stopped"}), staged={task.id: staged_at}, lookback_days=10**4)
+    assert shown(made.tasks) == tasks
+
+
 def test_a_day_that_the_zone_skipped_makes_no_task():
     daily = make_dataset(every=Every.DAY)
     apia, cove = make_studio("apia", timezone="Pacific/Apia"), make_studio("cove")

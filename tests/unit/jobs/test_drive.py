@@ -9,6 +9,9 @@ from tests.support.virtual_time import run_virtual
 
 
 class OpenDoor:
+    async def claim(self, _credential):
+        return False
+
     async def opening(self, _credential):
         pass
 
@@ -42,6 +45,7 @@ def test_a_studio_in_trouble_that_is_then_stopped_ends_its_credential():
             account=account,
             tally=tally,
             on_decided=decided.append,
+            still_missing=None,
             halts=Halts([studio]),
             most_open=4,
             observer=lambda _event: None,

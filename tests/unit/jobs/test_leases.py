@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.lease import LEASE_S, Lease
+from exporter.core.lease import CLOCKS_S, LEASE_S, Lease
 from exporter.core.partition import salt_key
 from exporter.errors import CredentialError
 from exporter.jobs.events import Waiting
@@ -46,16 +46,24 @@ def lives():
     )
 
 
-@given(lives=lives(), limit=st.integers(1, 40), longest_s=st.sampled_from([0.01, 0.5, 0.9]), seed=st.integers(0, 99))
+@given(
+    lives=lives(),
+    limit=st.integers(1, 40),
+    longest_s=st.sampled_from([0.01, 0.5, 0.9]),
+    ahead_s=st.floats(-CLOCKS_S, CLOCKS_S),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=40, deadline=None)
-def test_no_sliding_minute_sees_more_than_the_limit_whoever_hands_over_dies_or_waits(*, lives, limit, longest_s, seed):
+def test_no_sliding_minute_sees_more_than_the_limit_whoever_hands_over_dies_or_waits(
+    *, lives, limit, longest_s, ahead_s, seed
+):
     draw = random.Random(seed)
 
     async def main():
         world = World(limit, latency=lambda: draw.random() * longest_s, draw=draw)
 
         async def live(host, number, dies_after):
-            run = world.run(host)
+            run = world.run(host, ahead_s=ahead_s if host == "host-2" else 0.0)
             task = asyncio.create_task(run.work(number))
             if dies_after is not None:
                 await asyncio.wait([task], timeout=dies_after)
@@ -87,7 +95,7 @@ def test_who_follows_at_once_uses_what_is_left_of_the_minute(number):
 
     api, ended = run_virtual(main)
     assert (busiest_minute(api.seen), api.throttled) == (250, 0)
-    assert ended <= 68 + 60 * ((number + 249) // 250 - 1)
+    assert ended <= 69 + 60 * ((number + 249) // 250 - 1)
 
 
 def test_a_run_that_was_killed_is_followed_at_once_on_its_host():
@@ -122,6 +130,20 @@ def test_a_run_that_was_killed_elsewhere_is_followed_when_its_lease_has_run_out(
     waited, throttled = run_virtual(main)
     assert LEASE_S - 16 <= waited <= LEASE_S + 8
     assert throttled == 0
+
+
+@pytest.mark.parametrize("ahead_s", [-CLOCKS_S, CLOCKS_S])
+@pytest.mark.parametrize("pause_s", [0.3, 0.6, 0.9])
+def test_a_hand_over_between_clocks_that_differ_stays_within_the_limit(ahead_s, pause_s):
+    async def main():
+        world = World(100)
+        await asyncio.sleep(pause_s)
+        await world.run("host-1").work(100)
+        await world.run("host-2", ahead_s=ahead_s).work(100)
+        return world.api()
+
+    api = run_virtual(main)
+    assert (busiest_minute(api.seen), api.throttled) == (100, 0)
 
 
 def test_a_clock_far_ahead_keeps_nobody_out_for_longer_than_a_lease():
@@ -183,6 +205,24 @@ def test_a_run_that_skips_says_that_the_credential_is_busy():
     took, asked, told = run_virtual(main)
     assert took < 2
     assert (asked, told) == (1, [])
+
+
+def test_who_has_waited_is_told_that_another_run_used_the_credential():
+    async def main():
+        world = World(100)
+        first, second, third = (world.run() for _ in range(3))
+        alone = await first.gate.claim(KEY)
+        waiting = asyncio.create_task(second.gate.claim(KEY))
+        await asyncio.sleep(1)
+        await first.gate.leave(KEY)
+        waited = await waiting
+        await second.work(1)
+        late = await third.gate.claim(KEY)
+        await third.gate.leave(KEY)
+        after = world.run()
+        return alone, waited, late, await after.gate.claim(OTHER)
+
+    assert run_virtual(main) == (False, True, True, False)
 
 
 # Few words with the sink
@@ -319,6 +359,21 @@ def test_a_run_that_lost_its_lease_stops_asking(taken):
     asked, lease = run_virtual(main)
     assert asked <= 25
     assert not taken or lease.run_id == "run-9"
+
+
+def test_a_task_that_was_opened_before_the_lease_ran_out_asks_for_another_turn():
+    async def main():
+        world = World(100)
+        run = world.run("host-1")
+        await run.gate.opening(KEY)
+        await world.store.overwrite(Lease(run_id="run-9", expires_at=EPOCH + timedelta(seconds=9 * LEASE_S)).to_json())
+        run.slept_s = 2 * LEASE_S
+        with pytest.raises(CredentialError, match="was taken by run run-9"):
+            await run.ask(1)
+        await run.leases.close()
+        return len(world.api().seen)
+
+    assert run_virtual(main) == 0
 
 
 def test_a_machine_that_slept_looks_before_it_asks_again():
