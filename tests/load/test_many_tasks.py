@@ -11,7 +11,7 @@ import pytest
 
 from exporter.app import Choice
 from exporter.core.manifest import RunState
-from exporter.core.partition import LEASES, STAGING
+from exporter.core.partition import ERASURE, LEASES, STAGING
 from exporter.store.base import Condition, ObjectInfo
 from exporter.store.local import LocalStore
 from exporter.store.memory import MemoryStore
@@ -72,7 +72,10 @@ async def test_thousands_of_tasks_cost_the_least_requests_few_connections_and_fe
         # A lease is read, taken and given back, and renewed four times a minute.
         assert store.calls.pop(LEASES) < 8 * STUDIOS
         # A segment, of several pages as a rule, is written, read for each of its partitions, and deleted.
-        assert store.calls.pop(STAGING) < 3 * TASKS
+        staged = store.calls.pop(STAGING)
+        assert staged < 3 * TASKS
+        # Who is left out is looked up for each segment, and thrice for each part.
+        assert store.calls.pop(ERASURE) <= staged + 3 * MONTHS + 1
         # Each part is read and put once; the rest is the manifest, and what is asked before the run.
         assert store.calls.total() <= 2 * MONTHS + 10
 
