@@ -21,7 +21,7 @@ _GC_THRESHOLDS = (20_000, 20, 50)
 def tune_memory() -> None:
     """Have one heap for Arrow and Python, from which freed memory is used again; call before pyarrow is imported.
 
-    Measured in docs/decisions/0011: a run takes a third less memory and a tenth less time.
+    Measured in docs/decisions/0011-cpu-and-memory.md: a run takes a third less memory and a tenth less time.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
