@@ -110,6 +110,7 @@ class _Play:
         self._judge = Judge(scenario, self._now)
         self._judge.on_lease = self._taken
         self._judge.runs = lambda process: self._processes[process].alive
+        self._judge.planned = lambda run_id: self._asking[run_id].planned
         self._sink = WatchedSink(self._judge)
         self._api = Api(scenario, self._judge)
         self._processes: dict[str, Process] = {}
