@@ -71,7 +71,8 @@ class Layout:
         column = known_columns(self.dataset.spec).get(key)
         if column:
             return Leaf(column.key, column.name, column.type)
-        taken = _RESERVED | {c.name for c in self.dataset.columns} | {leaf.name for leaf in others}
+        # A column that the catalogue knows may come after this one, and has its name already.
+        taken = _RESERVED | {c.name for c in self.dataset.spec.columns} | {leaf.name for leaf in others}
         return Leaf(key, _free_name(key, taken), None)
 
 

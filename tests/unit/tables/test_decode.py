@@ -321,3 +321,18 @@ def test_headers_that_change_between_pages_mean_that_the_report_changed():
         decode_pages([json_page(dataset, []), json_page(dataset, [], headers=more, number=2)], dataset)
     with pytest.raises(ChangedError, match="page 2"):
         decode_pages([json_page(dataset, []), csv_page(dataset, "", number=2)], dataset)
+
+
+def test_an_unknown_column_leaves_its_name_to_a_known_one_that_comes_after_it():
+    dataset = dataset_of("customer_id", "status", "count")
+    keys = ("venue.name", "event.venue.name")
+    headers = (*headers_of(dataset), *(Header(key=key, label=key) for key in keys))
+    row = {
+        "customer": {"id": 1},
+        "status": "open",
+        "count": 2,
+        "venue": {"name": "a"},
+        "event": {"venue": {"name": "b"}},
+    }
+    (found,) = decode_pages([json_page(dataset, [row], headers=headers)], dataset).table.to_pylist()
+    assert (found["venue_name"], found["venue_name_"]) == ("b", "a")
