@@ -20,7 +20,7 @@ def test_the_page_begins_as_it_is_written_and_has_a_section_for_each_benchmark()
 def test_every_section_tells_how_it_was_made_and_shows_a_table():
     sections = sections_of(PAGE.read_text())
     for title, _, arguments in STEPS.values():
-        assert f"`python {' '.join(arguments)}`: 20" in sections[title]
+        assert f"`python {' '.join(arguments)}" in sections[title]
         assert re.search(r"^\| --- \|", sections[title], flags=re.MULTILINE)
 
 
