@@ -4,13 +4,14 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench load crowd soak test-spark fuzz audit clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark fuzz audit clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
 MONTHS ?= 36
 ROWS ?= 278
 EXPORTERS ?= 50
+STEPS ?=
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +49,7 @@ lock: setup ## choose dependency versions anew and write the requirements files 
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark -o requirements-spark.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group fuzz -o requirements-fuzz.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group audit -o requirements-audit.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group peers -o requirements-peers.txt
 	@echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links - -o requirements-uv.txt
 
 test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
@@ -73,8 +75,13 @@ replay: setup ## play the one scenario SEED=n and tell what happens in it
 mutants: setup ## plant defects in a copy of the program and see that the simulation finds each (minutes)
 	@$(BIN)/python -m tests.simulation.mutants
 
-bench: setup ## CPU and memory of a whole export beside the least that has to be done (minutes)
-	@$(BIN)/python bench/run.py
+bench: setup ## write docs/benchmarks.md: cost, requests, rate, latency, start; STEPS="rate start" for some (15 minutes)
+	@$(BIN)/python -m bench.page $(STEPS)
+
+bench-peers: setup ## the exporter beside dlt and singer-sdk, into docs/benchmarks.md (puts them into .venv-peers)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --require-hashes -r requirements-peers.txt
+	@$(BIN)/python -m bench.page peers
 
 load: setup ## one run of STUDIOS=1000 x MONTHS=36 x ROWS=278 (10 million rows), its cost and memory (minutes)
 	@$(BIN)/python -m tests.load.full --studios $(STUDIOS) --months $(MONTHS) --rows $(ROWS)
@@ -87,4 +94,4 @@ soak: setup ## the program again and again for SECONDS=3600 under 10 % faults, k
 	@$(BIN)/python -m tests.load.soak --seconds $(SECONDS) --seed $(or $(SEED),1)
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-peers .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,7 +4,10 @@ Each studio and window has the same number of rows; a page's bytes are the same 
 alone, it tells the sum over the calendar months of the request. Speaks just enough HTTP/1.1 for keep-alive clients.
 
 Prints its port and serves until its input ends. Each line of input is answered with one line of JSON: how many
-requests came, how many of them for sums, how many different ones, and the most connections that were open at once.
+requests came, how many of them for sums, how many different ones, and the most connections that were open at once; the
+line `arrivals` with when each request came, in seconds from the first.
+
+With --rate, what is above it in any sixty seconds is answered 429, whoever asks.
 """
 
 import argparse
@@ -13,6 +16,8 @@ import csv
 import io
 import json
 import sys
+import time
+from collections import deque
 from urllib.parse import parse_qs
 
 KEYS = (
@@ -93,15 +98,38 @@ class Seen:
     def __init__(self):
         self.requests = self.sums = self.connections = self.most_connections = 0
         self.different = set()
+        self.arrivals = []
+        self.let_through = deque()
 
     def to_json(self):
         counts = {name: getattr(self, name) for name in ("requests", "sums", "most_connections")}
         return json.dumps({**counts, "different": len(self.different)})
 
+    def refuses(self, rate):
+        """Note a request, and say whether it is one too many."""
+        now = time.monotonic()
+        self.arrivals.append(now)
+        while self.let_through and self.let_through[0] <= now - 60:
+            self.let_through.popleft()
+        if len(self.let_through) >= rate:
+            return True
+        self.let_through.append(now)
+        return False
+
+    def answer(self, line):
+        if line.strip() != "arrivals":
+            return self.to_json()
+        return json.dumps([moment - self.arrivals[0] for moment in self.arrivals])
+
+
+#: What is said to one request too many.
+REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
 
 class Connection(asyncio.Protocol):
     def __init__(self, pages, options, seen):
         self.pages, self.rows, self.latency_s, self.seen = pages, options.rows, options.latency_ms / 1000, seen
+        self.rate = options.rate
         self.buffer = b""
 
     def connection_made(self, transport):
@@ -119,7 +147,9 @@ class Connection(asyncio.Protocol):
             self.seen.requests += 1
             self.seen.different.add(hash(request))
             query = parse_qs(request.split(b" ", 2)[1].partition(b"?")[2].decode())
-            if query.get("columns") == ["count"]:
+            if self.rate and self.seen.refuses(self.rate):
+                page = REFUSAL
+            elif query.get("columns") == ["count"]:
                 self.seen.sums += 1
                 page = grand_total(query, self.rows)
             else:
@@ -134,14 +164,15 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=4170, help="rows of each studio and window")
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--rate", type=int, default=0, help="requests a minute at most; 0 for no limit")
     options = parser.parse_args()
     pages = bodies(options.rows)
     loop = asyncio.get_running_loop()
     seen = Seen()
     server = await loop.create_server(lambda: Connection(pages, options, seen), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    while await loop.run_in_executor(None, sys.stdin.readline):
-        print(seen.to_json(), flush=True)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        print(seen.answer(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Wiring: settings become live objects. The one place that knows every name.
 
-A secret is resolved here, when it is needed, and goes no further than to who sends it.
+A secret is resolved here, when it is needed, and goes no further than to who sends it. What only some commands use
+is imported when it is used: aiohttp where the API is asked, boto3 where something lies on S3.
 """
 
 import asyncio
@@ -16,8 +17,7 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from exporter import __version__
-from exporter.api.base import ReportSource
-from exporter.api.client import Outcome, ReportClient, open_session
+from exporter.api.base import Outcome, ReportSource
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions, ListStyle, Pagination
 from exporter.config import values
@@ -280,6 +280,8 @@ class App:
         *,
         max_attempts: int | None = None,
     ) -> AsyncIterator[tuple[ReportSource, Gate]]:
+        from exporter.api.client import ReportClient, open_session  # noqa: PLC0415 - see the module's docstring
+
         api = self.settings.api
         options = ApiOptions(
             base_url=api.base_url,

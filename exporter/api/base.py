@@ -1,8 +1,17 @@
 """The door to the report API: what a job may ask of whoever stands behind it."""
 
+from enum import StrEnum
 from typing import Protocol
 
 from exporter.core.answer import Page, PageRequest
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    OK = "ok"
+    THROTTLED = "throttled"
+    FAILED = "failed"
 
 
 class ReportSource(Protocol):

@@ -12,13 +12,13 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
+from exporter.api.base import Outcome
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
@@ -38,14 +38,6 @@ _DNS_CACHE_S = 300
 
 #: zlib's word for a gzip header and trailer around the data.
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
-
-
-class Outcome(StrEnum):
-    """How one attempt ended."""
-
-    OK = "ok"
-    THROTTLED = "throttled"
-    FAILED = "failed"
 
 
 class Gate(Protocol):

@@ -177,7 +177,7 @@ class Gate:
         """Give back what `opening` reserved, where nothing was to be sent after all."""
         lane = self._lane(credential)
         if lane.reserved:
-            self._release(credential, lane, lane.reserved.popleft(), Outcome.FAILED, None)
+            self._take_back(credential, lane, lane.reserved.popleft())
 
     def hold(self, held: bool) -> None:
         """Let nothing more through for now, or go on: what came must be put away first."""
@@ -225,7 +225,7 @@ class Gate:
                 queue.remove(waiter)
                 self._look_whether_idle(credential, lane)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._release(credential, lane, waiter.result(), Outcome.FAILED, None)
+                self._take_back(credential, lane, waiter.result())
             raise
 
     def _pump(self) -> None:
@@ -266,6 +266,14 @@ class Gate:
         self, credential: CredentialKey, lane: _Lane, ticket: Ticket, outcome: Outcome, retry_after_s: float | None
     ) -> None:
         lane.pace.finish(self._clock(), ticket, outcome, retry_after_s)
+        self._let_go(credential, lane)
+
+    def _take_back(self, credential: CredentialKey, lane: _Lane, ticket: Ticket) -> None:
+        """Nothing was sent."""
+        lane.pace.take_back(ticket)
+        self._let_go(credential, lane)
+
+    def _let_go(self, credential: CredentialKey, lane: _Lane) -> None:
         lane.in_flight -= 1
         self._in_flight -= 1
         if lane.timer is not None:

@@ -157,6 +157,12 @@ class Pace:
         elif outcome is Outcome.ACCEPTED:
             self._accept(now, ticket)
 
+    def take_back(self, ticket: Ticket) -> None:
+        """A request was not sent after all: the API saw nothing of it, so nothing of the minute is used."""
+        self._in_flight -= 1
+        if ticket.probe:
+            self._probing = False
+
     def prove(self) -> None:
         """The API knows the credential: from now on requests need not go alone."""
         self._proven = True

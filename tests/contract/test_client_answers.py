@@ -16,7 +16,8 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 
-from exporter.api.client import Outcome, ReportClient, open_session
+from exporter.api.base import Outcome
+from exporter.api.client import ReportClient, open_session
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
 from exporter.errors import (

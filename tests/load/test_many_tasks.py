@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,49 +11,13 @@ import pytest
 from exporter.app import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import ERASURE, LEASES, STAGING
-from exporter.store.base import Condition, ObjectInfo
 from exporter.store.local import LocalStore
-from exporter.store.memory import MemoryStore
 from tests.load.quick_api import config_text, quick_api, tokens
+from tests.support.counting_store import CountingStore
 from tests.support.exports import app_for
 
 STUDIOS, MONTHS, ROWS, CONNECTIONS = 200, 12, 2, 8
 TASKS = STUDIOS * MONTHS
-
-
-class CountingStore(MemoryStore):
-    """A store in memory.
-
-    Attributes:
-        calls: how often each part of the sink was read, listed or written, by the first part of the key.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-
-    def _count(self, key: str) -> None:
-        self.calls[key.partition("/")[0]] += 1
-
-    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
-        self._count(key)
-        return await super().get(key)
-
-    async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
-        self._count(key)
-        return await super().tail(key, size_bytes)
-
-    async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
-        self._count(key)
-        return await super().put(key, data, condition=condition)
-
-    async def list(self, prefix: str) -> list[ObjectInfo]:
-        self._count(prefix)
-        return await super().list(prefix)
-
-    async def delete(self, key: str) -> None:
-        self._count(key)
-        await super().delete(key)
 
 
 async def test_thousands_of_tasks_cost_the_least_requests_few_connections_and_few_calls_of_the_sink():

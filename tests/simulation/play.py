@@ -8,7 +8,8 @@ from typing import cast
 
 import aiohttp
 
-from exporter.api.client import Outcome, ReportClient
+from exporter.api.base import Outcome
+from exporter.api.client import ReportClient
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy

@@ -1,6 +1,7 @@
 """A report API that is nothing but its rate limit, under the clock of the loop it runs in."""
 
 import asyncio
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class TimedApi:
     Attributes:
         limit: requests a minute that are accepted; the server is never more lenient.
         minute: which minute.
+        burst: makes it a token bucket instead: so many at once, and refilled at the limit.
         latency: draws the seconds on the way to the server, then those on the way back.
         spurious: says of each request whether it is refused for no reason.
         retry_after_s: what a refusal names.
@@ -36,6 +38,7 @@ class TimedApi:
 
     limit: float
     minute: Minute = Minute.SLIDING
+    burst: float | None = None
     latency: Callable[[], float] = lambda: 0.05
     spurious: Callable[[], bool] = lambda: False
     retry_after_s: float | None = None
@@ -43,6 +46,8 @@ class TimedApi:
     accepted: list[float] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
+    _tokens: float = math.inf
+    _filled_at: float = 0.0
 
     @property
     def throttled(self) -> int:
@@ -71,11 +76,20 @@ class TimedApi:
             self.in_flight -= 1
 
     def _full(self, now: float) -> bool:
+        if self.burst is not None:
+            return self._empty(now, self.burst)
         if self.minute is Minute.SLIDING:
             first = bisect_right(self.accepted, now - WINDOW_S)
         else:
             first = bisect_left(self.accepted, now // WINDOW_S * WINDOW_S)
         return len(self.accepted) - first >= self.limit
+
+    def _empty(self, now: float, burst: float) -> bool:
+        self._tokens = min(burst, self._tokens + (now - self._filled_at) * self.limit / WINDOW_S)
+        self._filled_at = now
+        empty = self._tokens < 1
+        self._tokens -= not empty
+        return empty
 
 
 def busiest_minute(seen: Sequence[float]) -> int:

@@ -546,6 +546,19 @@ def test_an_opening_that_is_not_used_lets_the_next_go():
     assert run_virtual(main) == 1
 
 
+def test_an_opening_that_is_not_used_uses_nothing_of_the_minute():
+    async def main():
+        gate = make_gate(2)
+        await proven(gate)
+        for _ in range(5):
+            await gate.opening(KEY)
+            gate.unused(KEY)
+        await proven(gate)
+        return now()
+
+    assert run_virtual(main) == 0
+
+
 def test_a_waiter_that_is_cancelled_gives_its_turn_to_the_next():
     async def main():
         gate, order = make_gate(max_connections=1), []

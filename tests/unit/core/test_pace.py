@@ -140,6 +140,22 @@ def test_a_request_that_was_given_up_counts_as_seen():
     assert caller.delay == pytest.approx(MINUTE)
 
 
+def test_a_request_that_was_not_sent_after_all_does_not_count():
+    caller = make_caller(1)
+    caller.pace.take_back(caller.pace.start(caller.now))
+    assert (caller.delay, caller.pace.in_flight) == (0, 0)
+
+
+def test_where_a_try_was_not_sent_after_all_another_may_be():
+    caller = throttled_after(30)
+    caller.now += caller.delay
+    ticket = caller.pace.start(caller.now)
+    assert ticket.probe
+    caller.pace.take_back(ticket)
+    assert caller.delay == 0
+    assert caller.start().probe
+
+
 def test_the_first_request_goes_alone_until_the_credential_is_proven():
     caller = make_caller(proven=False)
     caller.start()
