@@ -4,7 +4,7 @@ from exporter.jobs.shelf import Segment, Shelf
 
 
 def segment(size_bytes):
-    return Segment([(None, pa.table({"n": [1]}))], (), size_bytes)
+    return Segment((), pa.table({"n": pa.array(bytes(size_bytes), pa.uint8())}), ())
 
 
 def test_a_segment_is_here_until_it_is_dropped():
