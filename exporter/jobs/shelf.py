@@ -4,10 +4,8 @@ Rules kept here: nothing lies here that the staging area does not hold; when the
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-
-import pyarrow as pa
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from exporter.core.staged import StagedPage
 from exporter.tables.fetched import Piece
@@ -21,29 +19,14 @@ class Segment:
     """What one staged object holds.
 
     Attributes:
-        pages: in the order of their rows.
-        table: the rows of all pages.
+        pages: each with its rows.
         customer_columns: of the rows, beside those that the catalogue knows.
+        size_bytes: of the rows.
     """
 
-    pages: Sequence[StagedPage]
-    table: pa.Table
+    pages: Sequence[tuple[StagedPage, Piece]]
     customer_columns: Sequence[str]
-
-    def pieces(self) -> Iterator[tuple[StagedPage, Piece]]:
-        """Each page with its rows."""
-        start = 0
-        for page in self.pages:
-            yield page, Piece(self.table, start, page.rows)
-            start += page.rows
-
-    def only(self, wanted: Collection[tuple[str, int]]) -> "Segment":
-        """The pages of the *wanted* fetch ids and offsets; where they are not all, copied, so that the rest can go."""
-        chosen = [(page, piece) for page, piece in self.pieces() if (page.fetch_id, page.offset) in wanted]
-        if len(chosen) == len(self.pages):
-            return self
-        rows = [self.table.slice(0, 0), *(piece.rows() for _, piece in chosen)]
-        return replace(self, pages=[page for page, _ in chosen], table=pa.concat_tables(rows).combine_chunks())
+    size_bytes: int
 
 
 class Shelf:
@@ -58,7 +41,7 @@ class Shelf:
     def put(self, key: str, segment: Segment) -> None:
         """Keep *segment* for as long as there is room."""
         self._segments[key] = segment
-        self._bytes += segment.table.nbytes
+        self._bytes += segment.size_bytes
         while self._bytes > self._most_bytes:
             self.drop(next(iter(self._segments)))
 
@@ -69,7 +52,7 @@ class Shelf:
     def drop(self, key: str) -> None:
         """Nobody needs this segment any more."""
         if segment := self._segments.pop(key, None):
-            self._bytes -= segment.table.nbytes
+            self._bytes -= segment.size_bytes
 
     def clear(self) -> None:
         """The staged objects may be otherwise by now."""

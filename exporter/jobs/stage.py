@@ -10,9 +10,10 @@ Rules kept here:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -229,10 +230,11 @@ class Staging:
         customer_columns: set[str] = set()
         await self._who_is_left_out()
         for key, theirs in wanted.items():
-            segment = self._shelf.get(key) or await self._read(key)
+            segment = self._shelf.get(key) or await self._read(key, theirs)
             customer_columns.update(segment.customer_columns)
-            for page, piece in segment.only(theirs).pieces():
-                found[page.fetch_id].append((page, piece))
+            for page, piece in segment.pages:
+                if (page.fetch_id, page.offset) in theirs:
+                    found[page.fetch_id].append((page, piece))
         for pages in found.values():
             pages.sort(key=lambda item: item[0].offset)
         return found, tuple(sorted(customer_columns))
@@ -245,13 +247,25 @@ class Staging:
             self._shelf.clear()
         return suppressed
 
-    async def _read(self, key: str) -> Segment:
+    async def _read(self, key: str, wanted: Collection[tuple[str, int]]) -> Segment:
+        """Of a staged object the pages with the *wanted* fetch ids and offsets."""
         try:
             data, _ = await self._store.get(key)
         except NotFoundError as error:
             raise DataError(f"{key}: staged rows are gone; run again") from error
         record, table = decode_segment(data)
-        return Segment(record.pages, table, record.customer_columns)
+        ends = accumulate(page.rows for page in record.pages)
+        slices = [
+            (page, table.slice(end - page.rows, page.rows))
+            for page, end in zip(record.pages, ends, strict=True)
+            if (page.fetch_id, page.offset) in wanted
+        ]
+        if len(slices) < len(record.pages):
+            # Copied, so that the others are not held.
+            table = pa.concat_tables([table.slice(0, 0), *(rows for _, rows in slices)]).combine_chunks()
+        ends = accumulate(page.rows for page, _ in slices)
+        pages = [(page, Piece(table, end - page.rows, page.rows)) for (page, _), end in zip(slices, ends, strict=True)]
+        return Segment(pages, record.customer_columns, table.nbytes)
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
         pages: list[tuple[Arrival, StagedPage, pa.Table]] = []
@@ -301,7 +315,9 @@ class Staging:
         )
         table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
-        self._shelf.put(key, Segment(record.pages, table, record.customer_columns))
+        # Not those of the table: the fetches that are under way hold these rows, too.
+        pieces = [(page, Piece(rows, 0, rows.num_rows)) for _, page, rows in pages]
+        self._shelf.put(key, Segment(pieces, record.customer_columns, table.nbytes))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         for seal in seals:

@@ -59,10 +59,10 @@ class Fetched:
 
 def fetched_schema(fetches: Iterable[Fetched]) -> pa.Schema | None:
     """Of the rows of all *fetches* as they stand in a part; None where they have no pieces."""
-    schemas = {id(piece.table): piece.table.schema for fetched in fetches for piece in fetched.pieces}
-    if not schemas:
+    tables = {id(piece.table): piece.table for fetched in fetches for piece in fetched.pieces}
+    if not tables:
         return None
-    report = pa.unify_schemas([schema.remove_metadata() for schema in schemas.values()])
+    report = pa.unify_schemas(dict.fromkeys(table.schema for table in tables.values()))
     return pa.schema([*LEADING, *report, *TRAILING])
 
 

@@ -46,7 +46,8 @@ class PartWriter:
         self._schema = schema.remove_metadata()
         self._group_rows = _row_group_size(rows)
         self._left = rows
-        self._waiting: list[pa.Table] = []
+        #: Chunks of each column.
+        self._waiting: dict[str, list[pa.Array]] = {name: [] for name in schema.names}
         self._waiting_rows = 0
         self._sink = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
@@ -77,7 +78,7 @@ class PartWriter:
                 raise DataError(
                     f"column {field.name} has no value in {nulls} of {table.num_rows} rows; it must have one"
                 )
-        self._waiting.append(table)
+            self._waiting[field.name] += table[field.name].chunks
         self._waiting_rows += table.num_rows
         while self._waiting_rows >= self._group_rows:
             self._write_group(self._group_rows)
@@ -98,12 +99,17 @@ class PartWriter:
         return data
 
     def _write_group(self, rows: int) -> None:
-        waiting = pa.concat_tables(self._waiting)
-        # A chunk's end would end a batch of values and so move the pages: one chunk to a row group.
-        self._writer.write_table(waiting.slice(0, rows).combine_chunks(), row_group_size=rows)
-        self._waiting = [waiting.slice(rows)]
+        columns = []
+        for field in self._schema:
+            waiting = pa.chunked_array(self._waiting[field.name], field.type)
+            self._waiting[field.name] = waiting.slice(rows).chunks
+            # A chunk's end would end a batch of values and so move the pages: one chunk to a row group. Column by
+            # column, so that each that is copied can go, and no row group is in memory twice.
+            columns.append(waiting.slice(0, rows).combine_chunks())
+            del waiting
         self._waiting_rows -= rows
         self._left -= rows
+        self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=rows)
 
 
 def encode_part(table: pa.Table, ledger: Ledger, compression: str) -> bytes:

@@ -35,7 +35,7 @@ from exporter.tables.schema import TRAILING, part_schema
 _TaskKey = tuple[StudioId, Window]
 
 #: Rows, old and new, that are merged in one go, about; those of one studio always are.
-BLOCK_ROWS = 50_000
+BLOCK_ROWS = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
