@@ -16,8 +16,8 @@ _M_ARENA_MAX = -8
 #: mallopt's number for the size from which memory is taken from, and given back to, the system piece by piece.
 _M_MMAP_THRESHOLD = -3
 
-#: Columns of many rows are larger, pages are not. Unset, glibc raises it with each of them that is freed, and where they
-#: were holes stay in the heap.
+#: Columns of many rows are larger, pages are not. Unset, glibc raises it with each of them that is freed, and holes
+#: stay in the heap where they were. Measured in docs/decisions/0012.
 _MMAP_THRESHOLD_BYTES = 512 * 1024
 
 
