@@ -82,6 +82,10 @@ class DataError(ExporterError):
     """Rows are not what the documentation or the plan promised."""
 
 
+class DamagedError(DataError):
+    """A published part is not whole, or is none of this program's; its rows cannot be kept."""
+
+
 class MissingColumnError(DataError):
     """A column that was asked for did not come; no task of the studio will have it."""
 

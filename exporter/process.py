@@ -13,6 +13,13 @@ _PROC = Path("/proc")
 #: mallopt's number for how many heaps there may be. Source: glibc, malloc.h.
 _M_ARENA_MAX = -8
 
+#: mallopt's number for the size from which memory is taken from, and given back to, the system piece by piece.
+_M_MMAP_THRESHOLD = -3
+
+#: Columns of many rows are larger, pages are not. Unset, glibc raises it with each of them that is freed, and holes
+#: stay in the heap where they were. Measured in docs/decisions/0012.
+_MMAP_THRESHOLD_BYTES = 512 * 1024
+
 
 #: New containers between two searches for cycles, and searches between deeper ones. Pages make many and no cycles.
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -27,6 +34,7 @@ def tune_memory() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc's alone
         mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
 def this_host() -> str:

@@ -158,13 +158,14 @@ class _Forgetting:
             if old is None:
                 return None
             self._etags[partition.key] = old.etag
-            table, ledger = await asyncio.to_thread(leave_out, old.table, old.ledger, self._person.is_left_out)
+            whole = await asyncio.to_thread(old.file.read)
+            table, ledger = await asyncio.to_thread(leave_out, whole, old.ledger, self._person.is_left_out)
             found = ledger is not old.ledger
-            self._doubt(partition.dataset, old.table, old.ledger.grain, old.ledger.customer_columns, found=found)
+            self._doubt(partition.dataset, whole, old.ledger.grain, old.ledger.customer_columns, found=found)
             if not found:
                 return None
             data = await asyncio.to_thread(encode_part, table, ledger, self._options.compression)
-            pending = self._replacement(partition.key, old.etag, data=(old.data, data), tables=(old.table, table))
+            pending = self._replacement(partition.key, old.etag, data=(old.file.data, data), tables=(whole, table))
             if self._options.dry_run:
                 return None
             await self._put(self._record(pending))

@@ -13,54 +13,25 @@ Rules kept here:
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-
-import pyarrow as pa
 
 from exporter.core.confirmed import Confirmation
 from exporter.core.erasure import Suppressed
 from exporter.core.ledger import Entry, Ledger
 from exporter.core.manifest import Change, ObjectRecord
 from exporter.core.partition import Partition, intent_key, parse_partition
-from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
-from exporter.errors import PlanConflictError
 from exporter.jobs.put import put_surely
 from exporter.jobs.replace import Part, Replacer, sha256
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
-from exporter.tables.changes import changes
 from exporter.tables.erasure import leave_out
-from exporter.tables.merge import replace_tasks
 from exporter.tables.parquet import encode_part
-from exporter.tables.schema import TRAILING, part_schema
+from exporter.tables.swap import Swap, merge
 
 _TaskKey = tuple[StudioId, Window]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swap:
-    """What is to be put into one partition.
-
-    Attributes:
-        partition, dataset: where.
-        rows: of exactly the tasks of *entries*; columns as published.
-        entries: one for each task that was fetched whole.
-        customer_columns: of the rows, beside those that the catalogue knows.
-        drop_all: replace whatever is there, at whatever grain.
-        seen: when the runs began whose rows stood there when this one did. What it fetched since is newer, whatever
-            the clocks said.
-    """
-
-    partition: Partition
-    dataset: Dataset
-    rows: pa.Table
-    entries: tuple[Entry, ...]
-    customer_columns: tuple[str, ...] = ()
-    drop_all: bool = False
-    seen: Mapping[_TaskKey, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +49,6 @@ class Publication:
     changes: Mapping[_TaskKey, Change]
     entries: Mapping[_TaskKey, Entry]
     confirmed: tuple[Confirmation, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Merged:
-    """A partition as it shall be; *data* is what it is already, where nothing changed."""
-
-    data: bytes
-    rows: int
-    columns: tuple[str, ...]
-    entries: Sequence[Entry]
-    changes: Mapping[_TaskKey, Change] = field(default_factory=dict)
-    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +112,8 @@ class Publisher:
             nonlocal kept
             if old is None:
                 return None
-            table, ledger = await asyncio.to_thread(leave_out, old.table, old.ledger, suppressed.is_left_out)
+            whole = await asyncio.to_thread(old.file.read)
+            table, ledger = await asyncio.to_thread(leave_out, whole, old.ledger, suppressed.is_left_out)
             if ledger is old.ledger:
                 return None
             data = await asyncio.to_thread(encode_part, table, ledger, self.compression)
@@ -211,7 +171,8 @@ class _Work:
         """What the partition becomes."""
         publisher, swap = self._publisher, self._swap
         self.suppressed = await publisher.suppression.read()
-        merged = await asyncio.to_thread(_merge, swap, old, self.suppressed, publisher.compression)
+        left_out = self.suppressed.is_left_out if self.suppressed else None
+        merged = await asyncio.to_thread(merge, swap, old.file if old else None, left_out, publisher.compression)
         ours = {_key(e) for e in old.ledger.entries if e.run_id == publisher.run_id} if old else set()
         # What a put of ours did, whose answer was lost, is no longer to be seen; it was seen before.
         self._seen.update({task: change for task, change in merged.changes.items() if task not in ours})
@@ -244,93 +205,5 @@ class _Work:
         )
 
 
-def _merge(swap: Swap, old: Part | None, suppressed: Suppressed, compression: str) -> _Merged:
-    """What the partition becomes."""
-    grain = swap.dataset.grain.id
-    table, ledger = (old.table, old.ledger) if old else (None, Ledger(grain=grain))
-    fresh = Ledger(grain=grain, entries=swap.entries, customer_columns=swap.customer_columns)
-    new = swap.rows
-    if suppressed:
-        # From both sides, so that what is left out is no change of the report's.
-        new, fresh = leave_out(new, fresh, suppressed.is_left_out)
-        if table is not None:
-            table, ledger = leave_out(table, ledger, suppressed.is_left_out)
-    if table is None or swap.drop_all:
-        table, ledger = part_schema(swap.dataset).empty_table(), Ledger(grain=grain)
-    if ledger.grain != grain:
-        if ledger.entries:
-            raise PlanConflictError(
-                f"{swap.partition}: was published at another grain meanwhile; choose another dataset name, or"
-                f" replace it with --rewrite"
-            )
-        table, ledger = part_schema(swap.dataset).empty_table(), Ledger(grain=grain)
-    entries, rows = _newest(fresh.entries, new, ledger, swap.seen)
-    merged = replace_tasks(table, rows, [_key(entry) for entry in entries], swap.dataset)
-    published = {_key(entry): entry for entry in ledger.entries}
-    again = [_key(entry) for entry in entries if _key(entry) in published]
-    if _alike(table, merged):
-        # The usual case, and found in no time, where finding what changed takes seconds for millions of rows.
-        moved: Mapping[_TaskKey, Change] = dict.fromkeys(again, Change())
-    else:
-        moved = changes(table, rows, again, swap.dataset) if again else {}
-    columns = tuple(merged.column_names)
-    after = ledger.replace(entries, customer_columns=fresh.customer_columns)
-    if (
-        old
-        and old.ledger is ledger
-        and merged.schema.equals(table.schema)
-        and not any(moved.values())
-        and ledger.customer_columns == after.customer_columns
-        and all(_is_as_published(entry, published.get(_key(entry)), swap.seen) for entry in entries)
-    ):
-        return _Merged(
-            data=old.data, rows=table.num_rows, columns=columns, entries=entries, changes=moved, unchanged=True
-        )
-    data = encode_part(merged, after, compression)
-    return _Merged(data=data, rows=merged.num_rows, columns=columns, entries=entries, changes=moved)
-
-
-def _alike(old: pa.Table, new: pa.Table) -> bool:
-    """Whether two tables, sorted alike, hold the same rows but for who fetched them and when."""
-    trailing = [field.name for field in TRAILING]
-    if not old.schema.equals(new.schema) or old.num_rows != new.num_rows:
-        return False
-    return bool(old.drop_columns(trailing).equals(new.drop_columns(trailing)))
-
-
-def _is_as_published(new: Entry, old: Entry | None, seen: Mapping[_TaskKey, datetime]) -> bool:
-    """Whether the ledger can stay as it is, too; not where it tells of a time ahead, which must not stay."""
-    if old is None or max(old.began_at, seen.get(_key(old), old.began_at)) > new.began_at:
-        return False
-
-    def facts(entry: Entry) -> tuple[object, ...]:
-        return entry.rows, entry.total, entry.measure, entry.withheld
-
-    return facts(new) == facts(old)
-
-
 def _key(entry: Entry) -> _TaskKey:
     return entry.studio, entry.window
-
-
-def _newest(
-    new: Sequence[Entry], rows: pa.Table, ledger: Ledger, seen: Mapping[_TaskKey, datetime]
-) -> tuple[Sequence[Entry], pa.Table]:
-    """Both without tasks that a later run than the one that fetched them has published meanwhile."""
-    published = {(entry.studio, entry.window): entry for entry in ledger.entries}
-    late = [
-        entry
-        for entry in new
-        if (there := published.get(_key(entry)))
-        and there.began_at > max(entry.began_at, seen.get(_key(entry), entry.began_at))
-    ]
-    if not late:
-        return new, rows
-    stale = {(entry.studio, entry.window.start) for entry in late}
-    keep = [
-        (studio, start) not in stale
-        for studio, start in zip(
-            rows.column("studio_id").to_pylist(), rows.column("window_start").to_pylist(), strict=True
-        )
-    ]
-    return [e for e in new if e not in late], rows.filter(pa.array(keep, pa.bool_()))

@@ -16,8 +16,9 @@ from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
 from exporter.jobs.events import Observer, PartitionPublished
-from exporter.jobs.publish import Publication, Publisher, Swap
+from exporter.jobs.publish import Publication, Publisher
 from exporter.jobs.stage import Staging
+from exporter.tables.swap import Swap
 
 #: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
 Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[tuple[StudioId, Window]]], Awaitable[None]]
@@ -120,7 +121,7 @@ class Release:
             return
         fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
         try:
-            rows = await self._staging.rows(dataset, fetches)
+            rows = await self._staging.rows(fetches)
             entries = tuple(
                 Entry(
                     studio=task.studio.id,
@@ -137,7 +138,7 @@ class Release:
             swap = Swap(
                 partition=partition,
                 dataset=dataset,
-                rows=rows.table,
+                rows=rows.fetched,
                 entries=entries,
                 customer_columns=rows.customer_columns,
                 drop_all=drop_all,

@@ -9,14 +9,12 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from exporter.core.ledger import Ledger
 from exporter.core.partition import Partition
-from exporter.errors import DataError, NotFoundError, StoreError
+from exporter.errors import DamagedError, DataError, NotFoundError, StoreError
 from exporter.jobs.put import put_for_etag
 from exporter.store.base import Absent, Condition, ObjectStore
-from exporter.tables.parquet import decode_part
+from exporter.tables.parquet import PartFile
 
 #: A partition that others replace more often than this while we try is given up.
 MOST_CONFLICTS = 50
@@ -29,13 +27,17 @@ LONGEST_WAIT_S = 2.0
 class Part:
     """A partition as it was read."""
 
-    data: bytes
     etag: str
-    table: pa.Table
-    ledger: Ledger
+    file: PartFile
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is said of its rows."""
+        return self.file.ledger
 
 
-#: What a part becomes; None where it shall stay as it is. Called again after each conflict.
+#: What a part becomes; None where it shall stay as it is. Called again after each conflict. Where the part cannot be
+#: read, it raises `DamagedError`.
 Make = Callable[[Part | None], Awaitable[bytes | None]]
 
 
@@ -65,8 +67,11 @@ class Replacer:
         for conflicts in range(MOST_CONFLICTS):
             if conflicts:
                 await self.sleep(self.random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
-            old, condition = await self._read(partition)
-            data = await make(old)
+            try:
+                old, condition = await self._read(partition)
+                data = await make(old)
+            except DamagedError as error:
+                raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error
             if data is None:
                 return None
             etag = await put_for_etag(self.store, partition.key, data, condition)
@@ -79,11 +84,7 @@ class Replacer:
             data, info = await self.store.get(partition.key)
         except NotFoundError:
             return None, Absent()
-        try:
-            table, ledger = await asyncio.to_thread(decode_part, data)
-        except DataError as error:
-            raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error
-        return Part(data=data, etag=info.etag, table=table, ledger=ledger), info.etag
+        return Part(etag=info.etag, file=await asyncio.to_thread(PartFile, data)), info.etag
 
 
 def sha256(data: bytes) -> str:

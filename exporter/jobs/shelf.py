@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from exporter.core.staged import StagedPage
+from exporter.tables.fetched import Piece
 
 #: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
 MOST_BYTES = 24 * 1024 * 1024
@@ -25,7 +24,7 @@ class Segment:
         size_bytes: of the rows.
     """
 
-    pages: Sequence[tuple[StagedPage, pa.Table]]
+    pages: Sequence[tuple[StagedPage, Piece]]
     customer_columns: Sequence[str]
     size_bytes: int
 

@@ -10,7 +10,7 @@ Rules kept here:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -31,19 +31,13 @@ from exporter.jobs.shelf import Segment, Shelf
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
 from exporter.tables.assembly import Assembly
+from exporter.tables.fetched import Fetched, Piece
 from exporter.tables.labels import Labels
 from exporter.tables.measure import measure_of
-from exporter.tables.schema import (
-    EXPORTED_AT,
-    LEADING,
-    RUN_ID,
-    STUDIO_ID,
-    TRAILING,
-    WINDOW_END,
-    WINDOW_START,
-    written_fields,
-)
 from exporter.tables.segment import decode_segment, encode_segment
+
+#: Pages with their rows, in order, by fetch.
+_Pages = dict[str, list[tuple[StagedPage, Piece]]]
 
 #: Where so many pages wait to be written, no more are asked for; those in flight still come.
 MOST_WAITING = 64
@@ -69,12 +63,12 @@ class Rows:
     """The rows of whole fetches, as they are published.
 
     Attributes:
-        table: schema `part_schema`.
-        customer_columns: of it, beside those that the catalogue knows.
-        withheld: of each fetch, what is not in the table since people are left out.
+        fetched: each.
+        customer_columns: of the rows, beside those that the catalogue knows.
+        withheld: of each fetch, what is not in its rows since people are left out.
     """
 
-    table: pa.Table
+    fetched: Sequence[Fetched]
     customer_columns: tuple[str, ...]
     withheld: Mapping[str, Withheld]
 
@@ -166,11 +160,11 @@ class Staging:
             ChangedError, DataError, NotFoundError: they cannot be used.
         """
         pages, _ = await self._pages([fetch])
-        for page, table in pages:
+        for page, piece in pages[fetch.fetch_id]:
             if page.withheld:
                 # Rows that are missing cannot show that they repeat on a page to come.
                 raise ChangedError(f"{assembly.task}: people were left out of what was staged of it; fetched again")
-            assembly.add(page, table)
+            assembly.add(page, piece.rows())
         assembly.resumed = True
 
     def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
@@ -185,41 +179,30 @@ class Staging:
         seal = self.sealed(task, fetch_id).seal
         return seal.measure if seal else 0
 
-    async def rows(self, dataset: Dataset, fetches: Sequence[StagedFetch]) -> Rows:
+    async def rows(self, fetches: Sequence[StagedFetch]) -> Rows:
         """The rows of whole *fetches*, as they are published.
 
         Raises:
             DataError: some are gone, or cannot be read.
         """
         pages, customer_columns = await self._pages(fetches)
-        seals = {fetch.fetch_id: fetch.seal for fetch in fetches}
-        repeat = [index for index, (page, _) in enumerate(pages) for _ in range(page.rows)]
-        take = pa.array(repeat, pa.int32())
-
-        def spread(values: Iterable[object], field: pa.Field) -> pa.Array:
-            return pa.array(list(values), field.type).take(take)
-
-        by_name = {field.name: field for field in (*LEADING, *TRAILING)}
-        table = pa.concat_tables([t for _, t in pages], promote_options="default") if pages else _no_rows(dataset)
-        # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
-        table = table.combine_chunks()
-        front = {
-            STUDIO_ID: (page.studio for page, _ in pages),
-            WINDOW_START: (page.window.start for page, _ in pages),
-            WINDOW_END: (page.window.end for page, _ in pages),
-        }
-        back = {
-            RUN_ID: (self._stamp.run_id for _ in pages),
-            EXPORTED_AT: ((seals[page.fetch_id] or _unsealed(page)).sealed_at for page, _ in pages),
-        }
-        for position, (name, values) in enumerate(front.items()):
-            table = table.add_column(position, by_name[name], spread(values, by_name[name]))
-        for name, values in back.items():
-            table = table.append_column(by_name[name], spread(values, by_name[name]))
-        left_out = {fetch.fetch_id: Withheld() for fetch in fetches}
-        for page, _ in pages:
-            left_out[page.fetch_id] += page.withheld
-        return Rows(table=table, customer_columns=customer_columns, withheld=left_out)
+        return Rows(
+            fetched=[
+                Fetched(
+                    studio=fetch.studio,
+                    window=fetch.window,
+                    run_id=self._stamp.run_id,
+                    exported_at=(fetch.seal or _unsealed(fetch)).sealed_at,
+                    pieces=[piece for _, piece in pages[fetch.fetch_id]],
+                )
+                for fetch in fetches
+            ],
+            customer_columns=customer_columns,
+            withheld={
+                fetch.fetch_id: sum((page.withheld for page, _ in pages[fetch.fetch_id]), Withheld())
+                for fetch in fetches
+            },
+        )
 
     async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
@@ -233,20 +216,27 @@ class Staging:
                     self._shelf.drop(key)
                     await self._store.delete(key)
 
-    async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[list[tuple[StagedPage, pa.Table]], tuple[str, ...]]:
-        """The pages of *fetches*, each with its rows, by task and offset, and their columns of customers' ids.
+    async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[_Pages, tuple[str, ...]]:
+        """The pages of *fetches*, each with its rows, by fetch and in order, and their columns of customers' ids.
 
-        As the segments say now: people may have been taken out since they were written. Reads one at a time.
+        As the segments say now: people may have been taken out since they were written. Reads one at a time, and keeps
+        nothing of it but these pages.
         """
-        wanted = {(page.fetch_id, page.offset, key) for f in fetches for key, page in f.pages.values()}
-        found: list[tuple[StagedPage, pa.Table]] = []
+        wanted: dict[str, set[tuple[str, int]]] = {}
+        for fetch in fetches:
+            for key, page in fetch.pages.values():
+                wanted.setdefault(key, set()).add((page.fetch_id, page.offset))
+        found: _Pages = {fetch.fetch_id: [] for fetch in fetches}
         customer_columns: set[str] = set()
         await self._who_is_left_out()
-        for key in dict.fromkeys(key for fetch in fetches for key in fetch.segments):
-            segment = self._shelf.get(key) or await self._read(key)
+        for key, theirs in wanted.items():
+            segment = self._shelf.get(key) or await self._read(key, theirs)
             customer_columns.update(segment.customer_columns)
-            found += [(page, rows) for page, rows in segment.pages if (page.fetch_id, page.offset, key) in wanted]
-        found.sort(key=lambda item: (item[0].studio, item[0].window, item[0].offset))
+            for page, piece in segment.pages:
+                if (page.fetch_id, page.offset) in theirs:
+                    found[page.fetch_id].append((page, piece))
+        for pages in found.values():
+            pages.sort(key=lambda item: item[0].offset)
         return found, tuple(sorted(customer_columns))
 
     async def _who_is_left_out(self) -> Suppressed:
@@ -257,14 +247,24 @@ class Staging:
             self._shelf.clear()
         return suppressed
 
-    async def _read(self, key: str) -> Segment:
+    async def _read(self, key: str, wanted: Collection[tuple[str, int]]) -> Segment:
+        """Of a staged object the pages with the *wanted* fetch ids and offsets."""
         try:
             data, _ = await self._store.get(key)
         except NotFoundError as error:
             raise DataError(f"{key}: staged rows are gone; run again") from error
         record, table = decode_segment(data)
         ends = accumulate(page.rows for page in record.pages)
-        pages = [(page, table.slice(end - page.rows, page.rows)) for page, end in zip(record.pages, ends, strict=True)]
+        slices = [
+            (page, table.slice(end - page.rows, page.rows))
+            for page, end in zip(record.pages, ends, strict=True)
+            if (page.fetch_id, page.offset) in wanted
+        ]
+        if len(slices) < len(record.pages):
+            # Copied, so that the others are not held.
+            table = pa.concat_tables([table.slice(0, 0), *(rows for _, rows in slices)]).combine_chunks()
+        ends = accumulate(page.rows for page, _ in slices)
+        pages = [(page, Piece(table, end - page.rows, page.rows)) for (page, _), end in zip(slices, ends, strict=True)]
         return Segment(pages, record.customer_columns, table.nbytes)
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
@@ -315,7 +315,9 @@ class Staging:
         )
         table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
-        self._shelf.put(key, Segment([(page, rows) for _, page, rows in pages], record.customer_columns, table.nbytes))
+        # Not those of the table: the fetches that are under way hold these rows, too.
+        pieces = [(page, Piece(rows, 0, rows.num_rows)) for _, page, rows in pages]
+        self._shelf.put(key, Segment(pieces, record.customer_columns, table.nbytes))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         for seal in seals:
@@ -356,9 +358,5 @@ def _by_dataset(batch: Sequence[Arrival]) -> Iterable[tuple[Dataset, list[Arriva
     return [(arrivals[0].assembly.task.dataset, arrivals) for arrivals in groups.values()]
 
 
-def _unsealed(page: StagedPage) -> Seal:
-    raise DataError(f"{page.studio} {page.window}: is not whole")
-
-
-def _no_rows(dataset: Dataset) -> pa.Table:
-    return pa.schema(written_fields(dataset)).empty_table()
+def _unsealed(fetch: StagedFetch) -> Seal:
+    raise DataError(f"{fetch.studio} {fetch.window}: is not whole")

@@ -65,7 +65,7 @@ def rows_of(
         left_out: says of whom.
     """
     found: pa.ChunkedArray | None = None
-    for name in _id_columns(table, customer_columns):
+    for name in id_columns(table.column_names, customer_columns):
         values = table.column(name)
         pairs = pa.table({_STUDIO: studios, _VALUE: values}).group_by([_STUDIO, _VALUE]).aggregate([]).to_pylist()
         for pair in pairs:
@@ -90,13 +90,18 @@ def leave_out(table: pa.Table, ledger: Ledger, left_out: LeftOut) -> tuple[pa.Ta
     found = rows_of(table, table.column(STUDIO_ID), ledger.customer_columns, left_out)
     if found is None:
         return table, ledger
-    rows, measure = task_sums(table.filter(found), counted=_is_counted(table))
+    return table.filter(pc.invert(found)), without(ledger, table.filter(found))
+
+
+def without(ledger: Ledger, rows: pa.Table) -> Ledger:
+    """What is said of a part from which *rows* are taken."""
+    numbers, measures = task_sums(rows, counted=_is_counted(rows))
     entries = tuple(
-        entry.leave_out(Withheld(rows=rows[task], measure=measure[task])) if task in rows else entry
+        entry.leave_out(Withheld(rows=numbers[task], measure=measures[task])) if task in numbers else entry
         for entry in ledger.entries
         for task in [(entry.studio, entry.window)]
     )
-    return table.filter(pc.invert(found)), replace(ledger, entries=entries)
+    return replace(ledger, entries=entries)
 
 
 def leave_out_staged(record: SegmentRecord, table: pa.Table, left_out: LeftOut) -> tuple[SegmentRecord, pa.Table]:
@@ -132,7 +137,7 @@ def why_unsearched(table: pa.Table, grain: GrainId, customer_columns: Collection
     """
     if not table.num_rows:
         return None
-    names = _id_columns(table, customer_columns)
+    names = id_columns(table.column_names, customer_columns)
     if not names:
         if grain in grains.impersonal and _PERSONAL.isdisjoint(table.column_names):
             return None
@@ -145,9 +150,10 @@ def why_unsearched(table: pa.Table, grain: GrainId, customer_columns: Collection
     )
 
 
-def _id_columns(table: pa.Table, customer_columns: Iterable[str]) -> list[str]:
+def id_columns(names: Iterable[str], customer_columns: Iterable[str]) -> list[str]:
+    """Those of *names* that hold customers' ids: the catalogue's, and *customer_columns*."""
     wanted = CUSTOMER_ID_COLUMNS.union(customer_columns)
-    return [name for name in table.column_names if name in wanted]
+    return [name for name in names if name in wanted]
 
 
 def _is_counted(table: pa.Table) -> bool:

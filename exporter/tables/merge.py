@@ -1,10 +1,10 @@
-"""Some tasks' rows of one partition swapped for new ones.
+"""Some tasks' rows swapped for new ones, of a whole partition or of some of its studios.
 
 Rules kept here: rows of tasks that are not named stay as they are; replacing twice is replacing once; replacements of
 different tasks give the same table in either order; the result's order depends on nothing but its rows.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 
@@ -19,10 +19,10 @@ _TASK = (STUDIO_ID, WINDOW_START, WINDOW_END)
 
 
 def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset) -> pa.Table:
-    """Swap the rows of *tasks* in one partition.
+    """Swap the rows of *tasks*.
 
     Args:
-        old: the partition as published; 0 rows if it is new.
+        old: the partition as published, or all rows of some studios in it; 0 rows if it is new.
         new: the rows of exactly *tasks*; 0 rows where every task came back empty.
         tasks: what was fetched whole. Published windows that one of them covers go with it; all others stay. Windows of
             one studio do not overlap.
@@ -39,8 +39,8 @@ def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, 
             column's type is not the published one.
     """
     _check_belongs(new, tasks)
-    schema = _union(old.schema, new.schema, dataset)
-    kept = _without(old, _covered(old, tasks))
+    schema = union(old.schema, new.schema, dataset)
+    kept = _without(old, covered(_windows_in(old), tasks))
     both = pa.concat_tables([kept, new], promote_options="default").select(schema.names)
     table = pa.Table.from_arrays(both.columns, schema=schema)
     return table.sort_by([(name, "ascending") for name in _sort_names(schema.names, dataset)])
@@ -60,22 +60,28 @@ def _check_belongs(new: pa.Table, tasks: Sequence[tuple[StudioId, Window]]) -> N
         raise DataError(f"{studio} {window}: rows came for a window that is none of the {len(tasks)} fetched")
 
 
-def _covered(old: pa.Table, tasks: Sequence[tuple[StudioId, Window]]) -> list[tuple[StudioId, Window]]:
-    """The published windows that *tasks* replace."""
+def covered(
+    published: Iterable[tuple[StudioId, Window]], tasks: Sequence[tuple[StudioId, Window]]
+) -> list[tuple[StudioId, Window]]:
+    """Those of the *published* windows that *tasks* replace.
+
+    Raises:
+        DataError: one overlaps a task that does not cover it.
+    """
     by_studio: dict[StudioId, list[Window]] = {}
     for studio, window in tasks:
         by_studio.setdefault(studio, []).append(window)
-    covered = []
-    for studio, published in _windows_in(old):
+    found = []
+    for studio, old in sorted(published):
         for window in by_studio.get(studio, ()):
-            if window.covers(published):
-                covered.append((studio, published))
-            elif window.overlaps(published):
+            if window.covers(old):
+                found.append((studio, old))
+            elif window.overlaps(old):
                 raise DataError(
-                    f"{studio} {window}: overlaps the published window {published} without covering it;"
+                    f"{studio} {window}: overlaps the published window {old} without covering it;"
                     " export into another dataset, or rewrite this one with --rewrite"
                 )
-    return covered
+    return found
 
 
 def _without(table: pa.Table, windows: Sequence[tuple[StudioId, Window]]) -> pa.Table:
@@ -89,8 +95,12 @@ def _without(table: pa.Table, windows: Sequence[tuple[StudioId, Window]]) -> pa.
     return table.join(dropped, keys=list(_TASK), join_type="left anti")
 
 
-def _union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
-    """The columns of both; one that either side lacks may be null."""
+def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
+    """The columns of both; one that either side lacks may be null.
+
+    Raises:
+        DataError: a column's type is not the published one.
+    """
     fields: dict[str, pa.Field] = {}
     for field in (*old, *new):
         known = fields.get(field.name, field)

@@ -1,18 +1,18 @@
-"""A partition's rows and its ledger as the bytes of one Parquet object, and back.
+"""A partition's rows and its ledger as the bytes of one Parquet object, and back; as a whole, or piece by piece.
 
-Rules kept here: the same rows and the same ledger give the same bytes, however the table is cut into chunks; what was
-encoded decodes to an equal table; nothing is coerced; whatever cannot be read is a `DataError` that says what is wrong
-and leaves it to the caller to say of which object. Merging is in `merge.py`, and nothing here knows a key or a store.
+Rules kept here: the same rows and the same ledger give the same bytes, in whatever pieces they come; what was encoded
+decodes to an equal table; nothing is coerced; whatever cannot be read is a `DamagedError` that says what is wrong and
+leaves it to the caller to say of which object. Merging is in `merge.py`, and nothing here knows a key or a store.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter.core.ledger import Ledger, parse_ledger
-from exporter.errors import DataError
+from exporter.errors import DamagedError, DataError
 from exporter.tables.schema import STUDIO_ID, WINDOW_START
 
 #: The footer's one key-value entry.
@@ -21,12 +21,95 @@ LEDGER_KEY = "exporter.ledger"
 #: Rows in a row group, about: large enough to compress and scan well, small enough to skip other studios' rows.
 ROW_GROUP_ROWS = 100_000
 
+#: Rows that are read in one go.
+_READ_ROWS = 32_768
+
 _ZSTD_LEVEL = 3
 
 _MAGIC = b"PAR1"
 
 #: After the footer: its length in four bytes, and the magic. Source: Parquet format, "File format".
 _TRAILER_BYTES = 8
+
+
+class PartWriter:
+    """Makes a Parquet object of rows that come piece by piece; a row group of them is in memory at most."""
+
+    def __init__(self, schema: pa.Schema, rows: int, compression: str) -> None:
+        """No row yet.
+
+        Args:
+            schema: of the rows.
+            rows: how many are going to come in all.
+            compression: "zstd", "snappy" or "none".
+        """
+        self._schema = schema.remove_metadata()
+        self._group_rows = _row_group_size(rows)
+        self._left = rows
+        #: Chunks of each column.
+        self._waiting: dict[str, list[pa.Array]] = {name: [] for name in schema.names}
+        self._waiting_rows = 0
+        self._sink = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            self._schema,
+            compression=compression,
+            compression_level=_ZSTD_LEVEL if compression == "zstd" else None,
+            # Version 1 pages are the ones that every reader knows; version 2 would gain little on flat rows.
+            data_page_version="1.0",
+            # Arrow's own copy of the schema says nothing more about these types, and every query reads the footer.
+            store_schema=False,
+            write_page_index=True,
+            write_page_checksum=True,
+            sorting_columns=pq.SortingColumn.from_ordering(
+                schema, [(STUDIO_ID, "ascending"), (WINDOW_START, "ascending")], null_placement="at_end"
+            ),
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows, sorted as `replace_tasks` sorts them and behind those before.
+
+        Raises:
+            DataError: a column that may not be null is.
+        """
+        for field in self._schema:
+            nulls = table[field.name].null_count
+            if nulls and not field.nullable:
+                raise DataError(
+                    f"column {field.name} has no value in {nulls} of {table.num_rows} rows; it must have one"
+                )
+            self._waiting[field.name] += table[field.name].chunks
+        self._waiting_rows += table.num_rows
+        while self._waiting_rows >= self._group_rows:
+            self._write_group(self._group_rows)
+
+    def finish(self, ledger: Ledger) -> bytes:
+        """The whole object, with what is said of the tasks behind its rows.
+
+        Raises:
+            DataError: not as many rows came as were announced.
+        """
+        if self._waiting_rows:
+            self._write_group(self._waiting_rows)
+        if self._left:
+            raise DataError(f"{self._left} rows are missing of those that were counted")
+        self._writer.add_key_value_metadata({LEDGER_KEY: ledger.to_text()})
+        self._writer.close()
+        data: bytes = self._sink.getvalue().to_pybytes()
+        return data
+
+    def _write_group(self, rows: int) -> None:
+        columns = []
+        for field in self._schema:
+            waiting = pa.chunked_array(self._waiting[field.name], field.type)
+            self._waiting[field.name] = waiting.slice(rows).chunks
+            # A chunk's end would end a batch of values and so move the pages: one chunk to a row group. Column by
+            # column, so that each that is copied can go, and no row group is in memory twice.
+            columns.append(waiting.slice(0, rows).combine_chunks())
+            del waiting
+        self._waiting_rows -= rows
+        self._left -= rows
+        self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=rows)
 
 
 def encode_part(table: pa.Table, ledger: Ledger, compression: str) -> bytes:
@@ -40,47 +123,60 @@ def encode_part(table: pa.Table, ledger: Ledger, compression: str) -> bytes:
     Raises:
         DataError: a column that may not be null is.
     """
-    schema = table.schema.remove_metadata()
-    for field in schema:
-        nulls = table[field.name].null_count
-        if nulls and not field.nullable:
-            raise DataError(f"column {field.name} has no value in {nulls} of {table.num_rows} rows; it must have one")
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink,
-        schema,
-        compression=compression,
-        compression_level=_ZSTD_LEVEL if compression == "zstd" else None,
-        # Version 1 pages are the ones that every reader knows; version 2 would gain little on flat rows.
-        data_page_version="1.0",
-        # Arrow's own copy of the schema says nothing more about these types, and every query reads the footer.
-        store_schema=False,
-        write_page_index=True,
-        write_page_checksum=True,
-        sorting_columns=pq.SortingColumn.from_ordering(
-            schema, [(STUDIO_ID, "ascending"), (WINDOW_START, "ascending")], null_placement="at_end"
-        ),
-    ) as writer:
-        size = _row_group_size(table.num_rows)
-        for start in range(0, table.num_rows, size):
-            # A chunk's end would end a batch of values and so move the pages: one chunk to a row group.
-            writer.write_table(table.slice(start, size).combine_chunks(), row_group_size=size)
-        writer.add_key_value_metadata({LEDGER_KEY: ledger.to_text()})
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    writer = PartWriter(table.schema, table.num_rows, compression)
+    writer.write(table)
+    return writer.finish(ledger)
+
+
+class PartFile:
+    """A Parquet object whose rows are read when they are needed; pages are held against their checksums."""
+
+    def __init__(self, data: bytes) -> None:
+        """The footer is read.
+
+        Raises:
+            DamagedError: the bytes are cut short, damaged, or were written by another program.
+        """
+        self.data = data
+        _check_magic(data)
+        with _translated("is not whole: its Parquet pages cannot be read"):
+            self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+            self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
+        self.ledger = _ledger_in(self._file.metadata.metadata)
+
+    @property
+    def num_rows(self) -> int:
+        """Of the whole part."""
+        return int(self._file.metadata.num_rows)
+
+    def pieces(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows in their order, some ten thousand at a time; of all columns, or of some in the part's order.
+
+        Raises:
+            DamagedError: they cannot be read.
+        """
+        with _translated("is not whole: its Parquet pages cannot be read"):
+            for batch in self._file.iter_batches(_READ_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+    def read(self) -> pa.Table:
+        """All rows at once.
+
+        Raises:
+            DamagedError: they cannot be read.
+        """
+        with _translated("is not whole: its Parquet pages cannot be read"):
+            return self._file.read().replace_schema_metadata(None)
 
 
 def decode_part(data: bytes) -> tuple[pa.Table, Ledger]:
     """What `encode_part` wrote; pages are held against their checksums.
 
     Raises:
-        DataError: the bytes are cut short, damaged, or were written by another program.
+        DamagedError: the bytes are cut short, damaged, or were written by another program.
     """
-    _check_magic(data)
-    with _translated("is not whole: its Parquet pages cannot be read"):
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        ledger = _ledger_in(file.metadata.metadata)
-        return file.read().replace_schema_metadata(None), ledger
+    file = PartFile(data)
+    return file.read(), file.ledger
 
 
 def read_ledger(tail: bytes, whole_size: int) -> Ledger | int:
@@ -94,14 +190,14 @@ def read_ledger(tail: bytes, whole_size: int) -> Ledger | int:
         The ledger; or, where *tail* does not reach back to the footer's beginning, how many bytes from the end do.
 
     Raises:
-        DataError: the object is cut short, damaged, or was written by another program.
+        DamagedError: the object is cut short, damaged, or was written by another program.
     """
     if len(tail) < min(whole_size, _TRAILER_BYTES):
         return min(whole_size, _TRAILER_BYTES)
     _check_magic(tail)
     needed = int.from_bytes(tail[-_TRAILER_BYTES : -len(_MAGIC)], "little") + _TRAILER_BYTES
     if needed > whole_size - len(_MAGIC):
-        raise DataError(f"is not whole: its footer needs {needed} bytes, but the object has {whole_size}")
+        raise DamagedError(f"is not whole: its footer needs {needed} bytes, but the object has {whole_size}")
     if len(tail) < needed:
         return needed
     with _translated("is not whole: its Parquet footer cannot be read"):
@@ -117,17 +213,17 @@ def _row_group_size(rows: int) -> int:
 
 def _check_magic(data: bytes) -> None:
     if not data.endswith(_MAGIC):
-        raise DataError("is no whole Parquet file: the mark at its end is missing")
+        raise DamagedError("is no whole Parquet file: the mark at its end is missing")
 
 
 def _ledger_in(metadata: Mapping[bytes, bytes] | None) -> Ledger:
     text = (metadata or {}).get(LEDGER_KEY.encode())
     if text is None:
-        raise DataError(f"was not written by this program: its footer has no {LEDGER_KEY}")
+        raise DamagedError(f"was not written by this program: its footer has no {LEDGER_KEY}")
     try:
         return parse_ledger(text.decode("ascii"))
     except ValueError as error:
-        raise DataError(f"was written by another version of this program, or is damaged: {error}") from error
+        raise DamagedError(f"was written by another version of this program, or is damaged: {error}") from error
 
 
 @contextmanager
@@ -136,4 +232,4 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise DataError(what) from error
+        raise DamagedError(what) from error

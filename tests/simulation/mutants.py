@@ -108,14 +108,14 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "the old rows of a task stay beside the new ones",
         "tables/merge.py",
-        "    kept = _without(old, _covered(old, tasks))\n",
-        "    kept = _without(old, _covered(old, tasks)[1:])\n",
+        "    kept = _without(old, covered(_windows_in(old), tasks))\n",
+        "    kept = _without(old, covered(_windows_in(old), tasks)[1:])\n",
     ),
     Defect(
         "an older fetch replaces a newer one",
-        "jobs/publish.py",
-        "and there.began_at > max(entry.began_at, seen.get(_key(entry), entry.began_at))",
-        "and there.began_at < max(entry.began_at, seen.get(_key(entry), entry.began_at))",
+        "tables/swap.py",
+        "and began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
+        "and began_at < max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
     ),
     Defect(
         "the staging area of a living run is taken over",

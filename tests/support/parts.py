@@ -10,7 +10,8 @@ from exporter.core.ledger import Entry, Ledger
 from exporter.core.report import Dataset, DatasetName, GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Every, Window
-from exporter.tables.schema import part_schema
+from exporter.tables.fetched import Fetched, Piece
+from exporter.tables.schema import part_schema, written_fields
 
 RUN_ID = "20250301T000000Z-000001"
 EXPORTED_AT = datetime(2025, 3, 1, 12, 30, 0, 123456, UTC)
@@ -57,6 +58,21 @@ def part(
         for (studio, window), values in rows
     ]
     return pa.Table.from_pylist(written, schema=schema)
+
+
+def fetched(
+    which: Task,
+    rows: Sequence[Mapping[str, object]],
+    of: Dataset = STRIKES,
+    extras: Sequence[pa.Field] = (),
+    *,
+    run_id: str = RUN_ID,
+) -> Fetched:
+    """One whole fetch of *rows*, each given by the values that matter, in pieces of two."""
+    table = pa.Table.from_pylist([{"count": 1, **row} for row in rows], schema=pa.schema(written_fields(of, extras)))
+    pieces = [Piece(table, start, min(2, table.num_rows - start)) for start in range(0, max(1, table.num_rows), 2)]
+    studio, window = which
+    return Fetched(studio=studio, window=window, run_id=run_id, exported_at=EXPORTED_AT, pieces=pieces)
 
 
 def ledger(*tasks: Task, grain: str = "0123456789abcdef") -> Ledger:

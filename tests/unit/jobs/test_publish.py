@@ -7,11 +7,12 @@ from exporter.core.ledger import Entry
 from exporter.core.manifest import Change
 from exporter.core.partition import partition_of
 from exporter.errors import OutcomeUnknownError
-from exporter.jobs.publish import Publisher, Swap
+from exporter.jobs.publish import Publisher
 from exporter.jobs.suppression import Suppression
 from exporter.store.memory import MemoryStore
 from exporter.tables.parquet import decode_part, encode_part
-from tests.support.parts import EXPORTED_AT, STRIKES, january, part, task
+from exporter.tables.swap import Swap
+from tests.support.parts import EXPORTED_AT, STRIKES, fetched, january, task
 
 BAY = task("bay", january(1, 31))
 PARTITION = partition_of(STRIKES.name, BAY[1])
@@ -34,7 +35,7 @@ def publisher(store, run_id):
 
 
 def swap(run_id, *counts, days=0):
-    rows = part([(BAY, {"customer_id": n, "count": count, "run_id": run_id}) for n, count in enumerate(counts)])
+    rows = [fetched(BAY, [{"customer_id": n, "count": count} for n, count in enumerate(counts)], run_id=run_id)]
     entry = Entry(
         studio=BAY[0],
         window=BAY[1],

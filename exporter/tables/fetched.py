@@ -1,0 +1,91 @@
+"""The rows of whole fetches on their way into a part.
+
+Rules kept here: what says the same in each row of a fetch (whose it is, who fetched it and when) is two fifths of a
+part's bytes, so it is spelled out only for the rows that are merged next.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.tables.schema import LEADING, TRAILING
+
+
+class Piece(NamedTuple):
+    """Rows within a table that holds more; a slice of it would take more memory than the rows of a page do."""
+
+    table: pa.Table
+    start: int
+    num_rows: int
+
+    def rows(self) -> pa.Table:
+        """The rows alone, not copied."""
+        return self.table.slice(self.start, self.num_rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One whole fetch.
+
+    Attributes:
+        studio, window: the task.
+        run_id: of the run that publishes it.
+        exported_at: when it was whole, UTC.
+        pieces: its rows, in the order in which they came; the report's columns as they are published.
+    """
+
+    studio: StudioId
+    window: Window
+    run_id: str
+    exported_at: datetime
+    pieces: Sequence[Piece]
+
+    @property
+    def task(self) -> tuple[StudioId, Window]:
+        """Whose rows they are."""
+        return self.studio, self.window
+
+    @property
+    def num_rows(self) -> int:
+        """Of all pieces."""
+        return sum(piece.num_rows for piece in self.pieces)
+
+
+def fetched_schema(fetches: Iterable[Fetched]) -> pa.Schema | None:
+    """Of the rows of all *fetches* as they stand in a part; None where they have no pieces."""
+    tables = {id(piece.table): piece.table for fetched in fetches for piece in fetched.pieces}
+    if not tables:
+        return None
+    report = pa.unify_schemas(dict.fromkeys(table.schema for table in tables.values()))
+    return pa.schema([*LEADING, *report, *TRAILING])
+
+
+def spelled_out(fetches: Sequence[Fetched], schema: pa.Schema) -> pa.Table:
+    """The rows of *fetches* one after the other, with all columns of *schema*, which `fetched_schema` gave."""
+    fetches = [fetched for fetched in fetches if fetched.num_rows]
+    own = pa.schema([field for field in schema if field not in (*LEADING, *TRAILING)])
+    rows = [own.empty_table(), *(piece.rows() for fetched in fetches for piece in fetched.pieces if piece.num_rows)]
+    # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
+    table = pa.concat_tables(rows, promote_options="default").combine_chunks()
+    lengths = pa.array([fetched.num_rows for fetched in fetches], pa.int64())
+    ends = pc.cumulative_sum(lengths)
+    values = (
+        [fetched.studio for fetched in fetches],
+        [fetched.window.start for fetched in fetches],
+        [fetched.window.end for fetched in fetches],
+        [fetched.run_id for fetched in fetches],
+        [fetched.exported_at for fetched in fetches],
+    )
+    spread = [
+        pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(ends, pa.array(one, field.type)))
+        if fetches
+        else pa.array([], field.type)
+        for one, field in zip(values, (*LEADING, *TRAILING), strict=True)
+    ]
+    return pa.table([*spread[: len(LEADING)], *table.columns, *spread[len(LEADING) :]], schema=schema)

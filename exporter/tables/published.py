@@ -1,0 +1,112 @@
+"""The rows of a published part, without people who are left out, read from front to back and never all at once."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporter.core.erasure import LeftOut
+from exporter.core.ledger import Ledger
+from exporter.core.report import Dataset, GrainId
+from exporter.core.studio import StudioId
+from exporter.core.window import Window
+from exporter.errors import DamagedError
+from exporter.tables.erasure import id_columns, rows_of, without
+from exporter.tables.measure import task_sums
+from exporter.tables.parquet import PartFile
+from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START, part_schema
+
+_TaskKey = tuple[StudioId, Window]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A part as it may stay.
+
+    Attributes:
+        schema: of the rows.
+        ledger: what is said of them; its entries tell what is withheld.
+        tasks: how many rows each task has, without those that have none.
+        file: where the rows are; None where there are none.
+        gone: which of the file's rows are left out, a piece of it each; None for a piece that stays whole.
+    """
+
+    schema: pa.Schema
+    ledger: Ledger
+    tasks: Mapping[_TaskKey, int]
+    file: PartFile | None = None
+    gone: Sequence[pa.ChunkedArray | None] = ()
+
+    @property
+    def is_as_stored(self) -> bool:
+        """Whether all of a part stays."""
+        return self.file is not None and not any(mask is not None for mask in self.gone)
+
+    def up_to(self, studios: Iterable[StudioId]) -> Iterator[pa.Table]:
+        """For each of *studios*, in their order, the rows of those after the one before and up to it.
+
+        Raises:
+            DamagedError: the part cannot be read.
+        """
+        pieces = self._pieces()
+        piece = next(pieces, None)
+        for studio in studios:
+            taken = [self.schema.empty_table()]
+            while piece is not None:
+                theirs = pc.sum(pc.less_equal(piece[STUDIO_ID], studio)).as_py() or 0
+                taken.append(piece.slice(0, theirs))
+                if theirs < piece.num_rows:
+                    piece = piece.slice(theirs)
+                    break
+                piece = next(pieces, None)
+            yield pa.concat_tables(taken)
+
+    def _pieces(self) -> Iterator[pa.Table]:
+        pieces = self.file.pieces() if self.file else iter(())
+        for piece, gone in zip(pieces, self.gone, strict=True):
+            yield piece if gone is None else piece.filter(pc.invert(gone))
+
+
+def nothing_published(dataset: Dataset, grain: GrainId) -> Published:
+    """What there is of a partition that is new, or that is replaced whatever it holds."""
+    return Published(schema=part_schema(dataset), ledger=Ledger(grain=grain), tasks={})
+
+
+def look_through(file: PartFile, left_out: LeftOut | None) -> Published:
+    """Find whose rows there are, and who is to be left out of them, in the columns that tell.
+
+    Args:
+        file: the part.
+        left_out: says who is left out; None where nobody is.
+
+    Raises:
+        DamagedError: the part cannot be read, or is not sorted.
+    """
+    ledger = file.ledger
+    columns = [STUDIO_ID, WINDOW_START, WINDOW_END]
+    if left_out:
+        columns += [*id_columns(file.schema.names, ledger.customer_columns), COUNT]
+    tasks: Counter[_TaskKey] = Counter()
+    gone: list[pa.ChunkedArray | None] = []
+    last = ""
+    for piece in file.pieces([name for name in file.schema.names if name in columns]):
+        last = _last_studio(piece, last)
+        found = rows_of(piece, piece[STUDIO_ID], ledger.customer_columns, left_out) if left_out else None
+        if found is not None:
+            ledger = without(ledger, piece.filter(found))
+        gone.append(found)
+        tasks.update(task_sums(piece if found is None else piece.filter(pc.invert(found)), counted=False)[0])
+    return Published(schema=file.schema, ledger=ledger, tasks=tasks, file=file, gone=gone)
+
+
+def _last_studio(piece: pa.Table, before: str) -> str:
+    """The studio of the last row, where the studios ascend from *before* on."""
+    last = before
+    for chunk in piece[STUDIO_ID].chunks:
+        for studio in pc.run_end_encode(chunk).values.to_pylist():
+            if studio < last:
+                raise DamagedError("is not sorted by studio, so another program has changed it")
+            last = studio
+    return last
