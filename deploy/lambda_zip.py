@@ -1,15 +1,14 @@
 """Make the zip of the Lambda function: the program and its locked wheels, without what it never loads.
 
 Lambda unpacks at most 250 MiB. Whole, the wheels are near or over that; what is left out here is code that the exporter
-does not import, sources, and AWS services that it does not call. `tests/unit/deploy/test_lambda_zip.py` holds the list
-against what a run loads.
+does not import, sources, and AWS services that it does not call. `tests/unit/deploy/test_lambda_zip.py` tries the
+program without it.
 """
 
 import argparse
 import platform
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -39,6 +38,22 @@ BOTOCORE_KEPT: Final = ("s3", "secretsmanager", "signin", "ssm", "sso", "sso-oid
 _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 #: Of every file in the zip, so that the same files make the same zip.
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
+
+#: Imports every module of the program from one folder and nothing else, then takes a table there and back.
+IMPORT_ALL: Final = """
+sys.path = [sys.argv[1], *(p for p in sys.path if "-packages" not in p)]
+import importlib, io, pkgutil
+import boto3, exporter, pyarrow as pa, pyarrow.dataset, pyarrow.parquet as pq, uvloop
+for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+table = pa.table({"at": pa.array([0], pa.timestamp("us", tz="UTC")), "studio_id": ["harbour-yoga"]})
+written = io.BytesIO()
+pq.write_table(table, written, compression="zstd")
+assert pq.read_table(pa.BufferReader(written.getvalue())) == table
+for service in ("s3", "ssm", "secretsmanager", "sts"):
+    boto3.client(service, region_name="eu-west-1", aws_access_key_id="none", aws_secret_access_key="none")
+"""
 
 
 def is_unneeded(path: str) -> bool:
@@ -107,7 +122,8 @@ def main() -> None:
     tried = _try(folder, uv=given.uv, python=given.python, arch=given.arch)
     target: Path = given.out / "lambda.zip"
     pack(folder, target)
-    print(f"{given.arch}, Python {given.python}: {_mib(whole)} whole, {_mib(left)} of {_mib(LIMIT_BYTES)} trimmed, {tried}")
+    sizes = f"{_mib(whole)} whole, {_mib(left)} of {_mib(LIMIT_BYTES)} trimmed"
+    print(f"{given.arch}, Python {given.python}: {sizes}, {tried}")
     print(f"{target}: {_mib(target.stat().st_size)}")
 
 
@@ -128,26 +144,8 @@ def _try(folder: Path, *, uv: str, python: str, arch: str) -> str:
     found = subprocess.run(find, capture_output=True, text=True, check=False)
     if found.returncode or machine != arch:
         return f"not imported (this machine is {machine}, with{'out' if found.returncode else ''} Python {python})"
-    subprocess.run([found.stdout.strip(), "-I", "-B", "-c", _IMPORT_ALL, str(folder)], check=True)
+    subprocess.run([found.stdout.strip(), "-I", "-B", "-c", IMPORT_ALL, str(folder)], check=True)
     return "imported by this machine's Python"
-
-
-#: Every module of the program, from one folder and nothing else; then a table there and back.
-_IMPORT_ALL: Final = """
-import sys
-sys.path = [sys.argv[1], *(p for p in sys.path if "-packages" not in p)]
-import importlib, io, pkgutil
-import boto3, exporter, pyarrow as pa, pyarrow.dataset, pyarrow.parquet as pq, uvloop
-for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
-table = pa.table({"at": pa.array([0], pa.timestamp("us", tz="UTC")), "studio_id": ["harbour-yoga"]})
-written = io.BytesIO()
-pq.write_table(table, written, compression="zstd")
-assert pq.read_table(pa.BufferReader(written.getvalue())) == table
-for service in ("s3", "ssm", "secretsmanager", "sts"):
-    boto3.client(service, region_name="eu-west-1", aws_access_key_id="none", aws_secret_access_key="none")
-"""
 
 
 def _mib(total_bytes: int) -> str:
@@ -155,4 +153,4 @@ def _mib(total_bytes: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

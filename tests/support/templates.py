@@ -1,7 +1,7 @@
 """CloudFormation templates as values: read with their short tags, and resolved as far as a test needs.
 
-Resolving knows parameters with their defaults, conditions of `Equals` and `Not`, and names every resource by its logical
-id in small letters. Whatever it does not know is an error, so that a test cannot pass by overlooking it.
+Resolving knows parameters with their defaults, conditions of `Equals` and `Not`, and names every resource by its
+logical id in small letters. Whatever it does not know is an error, so that a test cannot pass by overlooking it.
 """
 
 import re

@@ -99,10 +99,10 @@ def test_the_glue_table_is_what_ddl_prints_for_athena():
     table = Template("template.yaml").resource("StrikesTable")["TableInput"]
     storage = table["StorageDescriptor"]
 
-    assert [(c["Name"], c["Type"]) for c in storage["Columns"]] == re.findall(r"^  `(\w+)` (\w+)", before, re.M)
+    assert [(c["Name"], c["Type"]) for c in storage["Columns"]] == re.findall(r"^  `(\w+)` (\w+)", before, re.MULTILINE)
     assert [(c["Name"], c["Type"]) for c in table["PartitionKeys"]] == re.findall(r"`(\w+)` (\w+)\)", after)
     assert {k: v for k, v in table["Parameters"].items() if k != "EXTERNAL"} == dict(
-        re.findall(r"^  '(.+)' = '(.+)'", after, re.M)
+        re.findall(r"^  '(.+)' = '(.+)'", after, re.MULTILINE)
     )
     assert f"`{table['Name']}`" in before
     assert f"LOCATION '{storage['Location']}'" in after
@@ -129,8 +129,9 @@ def test_every_log_is_kept_for_a_while_and_not_for_ever():
 
 def test_every_alarm_tells_somebody_and_is_explained_in_the_operations_guide():
     guide = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    topic = {"AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms"}
     for file in ("template.yaml", "batch.yaml"):
-        alarms = Template(file).of_type("AWS::CloudWatch::Alarm")
+        alarms = Template(file, **topic).of_type("AWS::CloudWatch::Alarm")
         assert alarms
         for name, alarm in alarms.items():
             assert alarm["AlarmActions"]
@@ -150,7 +151,8 @@ async def test_metrics_are_taken_from_fields_that_the_last_line_of_a_run_has():
     line = describe(ended)
     assert line is not None
     logged = json.loads(as_json(line, ended.manifests[0].started_at))
-    filters = [f for n in ("template.yaml", "batch.yaml") for f in Template(n).of_type("AWS::Logs::MetricFilter").values()]
+    templates = (Template("template.yaml"), Template("batch.yaml"))
+    filters = [found for t in templates for found in t.of_type("AWS::Logs::MetricFilter").values()]
     assert {f["MetricTransformations"][0]["MetricName"] for f in filters} >= {"FailedTasks", "Rows", "Throttled"}
     for found in filters:
         terms = re.findall(r"\$\.(\w+) = \"(\w+)\"", found["FilterPattern"])
@@ -171,9 +173,7 @@ def test_the_job_may_write_nowhere_is_not_repeated_for_a_mistake_and_has_its_ima
 def test_the_dashboard_is_json_and_shows_metrics_that_exist(template):
     board = json.loads(template.resource("Dashboard")["DashboardBody"])
     shown = {metric[1] for widget in board["widgets"] for metric in widget["properties"].get("metrics", ())}
-    made = {
-        f["MetricTransformations"][0]["MetricName"] for f in template.of_type("AWS::Logs::MetricFilter").values()
-    }
+    made = {f["MetricTransformations"][0]["MetricName"] for f in template.of_type("AWS::Logs::MetricFilter").values()}
     assert made <= shown
 
 
