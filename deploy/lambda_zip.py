@@ -41,8 +41,8 @@ _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 
 #: Imports every module of the program from one folder and nothing else, then takes a table there and back.
 IMPORT_ALL: Final = """
+import importlib, io, pkgutil, sys
 sys.path = [sys.argv[1], *(p for p in sys.path if "-packages" not in p)]
-import importlib, io, pkgutil
 import boto3, exporter, pyarrow as pa, pyarrow.dataset, pyarrow.parquet as pq, uvloop
 for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
     if not module.name.endswith("__main__"):
