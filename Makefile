@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark fuzz audit clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark fuzz audit sbom lambda-zip image-check lint-deploy clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
@@ -12,6 +13,8 @@ MONTHS ?= 36
 ROWS ?= 278
 EXPORTERS ?= 50
 STEPS ?=
+ARCH ?= arm64
+PY ?= 3.13
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,12 +48,16 @@ format: setup ## put every file into the project's format
 	@$(BIN)/ruff check --fix .
 
 lock: setup ## choose dependency versions anew and write the requirements files (hashes, no registry)
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark -o requirements-spark.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group fuzz -o requirements-fuzz.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group audit -o requirements-audit.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group peers -o requirements-peers.txt
-	@echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links - -o requirements-uv.txt
+	@$(COMPILE) --upgrade --group dev pyproject.toml -o requirements-dev.txt
+	@$(COMPILE) --upgrade --group spark -o requirements-spark.txt
+	@$(COMPILE) --upgrade --group fuzz -o requirements-fuzz.txt
+	@$(COMPILE) --upgrade --group audit -o requirements-audit.txt
+	@$(COMPILE) --upgrade --group peers -o requirements-peers.txt
+	@$(COMPILE) --upgrade --group deploy -o requirements-deploy.txt
+	@$(COMPILE) --upgrade --group checkov -o requirements-checkov.txt
+	@$(COMPILE) --constraint requirements-dev.txt pyproject.toml -o requirements-run.txt
+	@$(COMPILE) --constraint requirements-dev.txt --group image pyproject.toml -o requirements-image.txt
+	@echo uv | $(COMPILE) --upgrade - -o requirements-uv.txt
 
 test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
 	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
@@ -93,5 +100,29 @@ soak: SECONDS = 3600
 soak: setup ## the program again and again for SECONDS=3600 under 10 % faults, killed now and then; SEED=1
 	@$(BIN)/python -m tests.load.soak --seconds $(SECONDS) --seed $(or $(SEED),1)
 
+sbom: .venv-deploy/.ready ## list what the image holds, with hashes, as CycloneDX: dist/sbom.json
+	@mkdir -p dist
+	@.venv-deploy/bin/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.json requirements-image.txt
+	@echo dist/sbom.json
+
+lambda-zip: setup ## make dist/lambda.zip for ARCH=arm64 (or x86_64) and PY=3.13, measured and trimmed
+	@mkdir -p dist
+	@$(BIN)/python deploy/lambda_zip.py --uv $(BIN)/uv --arch $(ARCH) --python $(PY) --out dist
+
+image-check: ## build the image with buildah on a bare Debian (ROOTFS=, else debootstrap) and run the program in it
+	@PIP="$(PYTHON) -m pip" ROOTFS="$(ROOTFS)" deploy/image_check.sh
+
+lint-deploy: .venv-deploy/.ready .venv-checkov/.ready ## cfn-lint, sam validate, checkov and hadolint over deploy/
+	@.venv-deploy/bin/hadolint deploy/Dockerfile
+	@.venv-deploy/bin/cfn-lint deploy/template.yaml deploy/batch.yaml
+	@cd deploy && SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 ../.venv-deploy/bin/sam validate --lint --template template.yaml
+	@.venv-checkov/bin/checkov --config-file deploy/checkov.yaml --file deploy/template.yaml deploy/batch.yaml
+
+# Tools that are no part of the program and would hold its dependencies back.
+.venv-%/.ready: requirements-%.txt | setup
+	@$(BIN)/uv venv --quiet --allow-existing $(@D)
+	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@touch $@
+
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .venv-peers .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-peers .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
