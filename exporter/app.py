@@ -4,6 +4,7 @@ A secret is resolved here, when it is needed, and goes no further than to who se
 """
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import random
@@ -11,7 +12,7 @@ import secrets as entropy
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
@@ -31,15 +32,16 @@ from exporter.core.pace import Pace
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset
+from exporter.core.shards import Origin, Shard, check_origin, cut_plan
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, verify
+from exporter.jobs import doctor, export, forget, leases, shards, verify
 from exporter.jobs.account import Tally
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.resume import Leftovers, Owner, continued
 from exporter.jobs.tenure import Surroundings
-from exporter.process import is_running, this_host, this_process
+from exporter.process import Here
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
 from exporter.tables.privacy import hash_of
@@ -76,18 +78,6 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S%fZ}-{entropy.token_hex(4)}"
 
 
-def _owner(now: datetime, *, full: bool = False) -> Owner:
-    """This process, as a new run."""
-    return Owner(
-        run_id=new_run_id(now),
-        began_at=now,
-        seen_at=now,
-        full=full,
-        host=this_host(),
-        process=this_process(),
-    )
-
-
 def _look_away(event: Event) -> None:
     pass
 
@@ -101,6 +91,7 @@ class App:
         secrets: by reference.
         store: the sink.
         datasets, studios: all that are configured.
+        here: who this process is to other runs.
         clock: the time, UTC.
         is_running: whether the process of another run lives; None where that cannot be told from here.
     """
@@ -110,8 +101,12 @@ class App:
     store: ObjectStore
     datasets: tuple[Dataset, ...]
     studios: tuple[Studio, ...]
+    here: Here = field(default_factory=Here)
     clock: Callable[[], datetime] = utc_now
-    is_running: Callable[[Process], bool | None] = is_running
+    is_running: Callable[[Process], bool | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_running = self.here.is_running
 
     def scope(self, choice: Choice, now: datetime) -> Scope:
         """What a run of *choice* is about.
@@ -132,7 +127,46 @@ class App:
 
     async def plan(self, choice: Choice) -> Plan:
         """What a run of *choice* would do; asks the API nothing and writes nothing."""
-        scope = self.scope(choice, self.clock())
+        return await self._plan(self.scope(choice, self.clock()))
+
+    async def plan_shards(self, choice: Choice, number: int, url: str) -> tuple[Shard, ...]:
+        """Cut what a run of *choice* would do into at most *number* shards, and write them to the file *url*.
+
+        Raises:
+            UsageError: it cannot be written there, or the choice is wrong.
+        """
+        now = self.clock()
+        scope = self.scope(choice, now)
+        origin = Origin(
+            plan=new_run_id(now),
+            url=url,
+            version=__version__,
+            config=values.fingerprint(self.settings),
+            datasets=tuple(dataset.name for dataset in scope.datasets),
+            days=scope.days,
+            full=scope.full,
+        )
+        cut = cut_plan(
+            await self._plan(scope),
+            number,
+            origin,
+            page_size=self.settings.api.page_size,
+            requests_per_minute=self.settings.api.requests_per_minute,
+        )
+        await shards.write(functools.partial(_open_store, self.settings), url, cut)
+        return cut
+
+    async def shard(self, url: str, index: int, *, plan: str = "") -> Choice:
+        """What the shard *index* of the file *url* narrows a run to; *plan* is the id of its plan, empty for any.
+
+        Raises:
+            UsageError: there is no such shard, or it was planned by another version or with another configuration.
+        """
+        shard = await shards.read(functools.partial(_open_store, self.settings), url, index, plan=plan)
+        check_origin(shard, version=__version__, config=values.fingerprint(self.settings))
+        return Choice(start=shard.start, end=shard.end, studios=shard.studios, datasets=shard.datasets, full=shard.full)
+
+    async def _plan(self, scope: Scope) -> Plan:
         async with _before_anything(self.store):
             latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
             ledgers = await read_ledgers(self.store, scope.datasets)
@@ -143,7 +177,7 @@ class App:
         """Export what *choice* lacks."""
         now = self.clock()
         scope = self.scope(choice, now)
-        me = _owner(now, full=choice.full)
+        me = self._owner(now, scope.studios, full=choice.full)
         tally = Tally()
 
         def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
@@ -199,7 +233,7 @@ class App:
         async with AsyncExitStack() as stack:
             asked = None
             if source:
-                permits = self._leases(_owner(now), observer)
+                permits = self._leases(self._owner(now, scope.studios), observer)
                 asked, _ = await stack.enter_async_context(self._source(_tell_nobody, permits))
             return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
 
@@ -229,6 +263,18 @@ class App:
             return await doctor.examine(
                 self.store, source, self.datasets, self.studios, now=self.clock, probe_id=entropy.token_hex(4)
             )
+
+    def _owner(self, now: datetime, studios: Sequence[Studio], *, full: bool = False) -> Owner:
+        """This process, as a new run over *studios*."""
+        return Owner(
+            run_id=new_run_id(now),
+            began_at=now,
+            seen_at=now,
+            full=full,
+            host=self.here.host,
+            process=self.here.process,
+            studios=tuple(studio.id for studio in studios),
+        )
 
     def _hash_key(self) -> bytes:
         reference = self.settings.privacy.hash_key
@@ -301,8 +347,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
+async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | None = None) -> AsyncIterator[App]:
     """Live objects for *settings*, closed at the end.
+
+    Args:
+        settings: as loaded.
+        environ: where secrets may be found.
+        here: who this process is to other runs; None for just itself.
 
     Raises:
         SecretError: a reference leads nowhere.
@@ -311,14 +362,7 @@ async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     secrets = resolve_all(values.references(settings), environ)
     reference = settings.privacy.hash_key
     hash_id = _hash_id(secrets[reference]) if reference else ""
-    sink = settings.sink
-    store = open_store(
-        sink.url,
-        endpoint_url=sink.endpoint_url,
-        kms_key_id=sink.kms_key_id,
-        bucket_owner=sink.expected_bucket_owner,
-        readers=Readers(sink.readable_by),
-    )
+    store = _open_store(settings, settings.sink.url)
     try:
         yield App(
             settings=settings,
@@ -326,9 +370,22 @@ async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             store=store,
             datasets=values.datasets(settings, hash_id),
             studios=values.studios(settings, secrets),
+            here=here or Here(),
         )
     finally:
         await store.close()
+
+
+def _open_store(settings: Settings, url: str) -> ObjectStore:
+    """The sink, or another place that is reached as it is."""
+    sink = settings.sink
+    return open_store(
+        url,
+        endpoint_url=sink.endpoint_url,
+        kms_key_id=sink.kms_key_id,
+        bucket_owner=sink.expected_bucket_owner,
+        readers=Readers(sink.readable_by),
+    )
 
 
 def _hash_id(secret: Secret) -> str:
