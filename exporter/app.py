@@ -32,7 +32,7 @@ from exporter.core.pace import Pace
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset
-from exporter.core.shards import Origin, Shard, check_origin, cut_plan
+from exporter.core.shards import ShardedPlan, check_beside, cut, pick_shard
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
 from exporter.jobs import doctor, export, forget, leases, shards, verify
@@ -129,42 +129,57 @@ class App:
         """What a run of *choice* would do; asks the API nothing and writes nothing."""
         return await self._plan(self.scope(choice, self.clock()))
 
-    async def plan_shards(self, choice: Choice, number: int, url: str) -> tuple[Shard, ...]:
+    async def plan_shards(self, choice: Choice, number: int, url: str) -> ShardedPlan:
         """Cut what a run of *choice* would do into at most *number* shards, and write them to the file *url*.
 
         Raises:
             UsageError: it cannot be written there, or the choice is wrong.
         """
-        now = self.clock()
+        now, api = self.clock(), self.settings.api
         scope = self.scope(choice, now)
-        origin = Origin(
+        plan = await self._plan(scope)
+        sharded = ShardedPlan(
             plan=new_run_id(now),
-            url=url,
             version=__version__,
             config=values.fingerprint(self.settings),
             datasets=tuple(dataset.name for dataset in scope.datasets),
-            days=scope.days,
+            start=scope.days.start,
+            end=scope.days.end,
             full=scope.full,
+            shards=cut(plan, number, page_size=api.page_size, requests_per_minute=api.requests_per_minute),
         )
-        cut = cut_plan(
-            await self._plan(scope),
-            number,
-            origin,
-            page_size=self.settings.api.page_size,
-            requests_per_minute=self.settings.api.requests_per_minute,
-        )
-        await shards.write(functools.partial(_open_store, self.settings), url, cut)
-        return cut
+        await shards.write(functools.partial(_open_store, self.settings), url, sharded)
+        return sharded
 
-    async def shard(self, url: str, index: int, *, plan: str = "") -> Choice:
-        """What the shard *index* of the file *url* narrows a run to; *plan* is the id of its plan, empty for any.
+    async def shard(self, url: str, index: int, choice: Choice) -> Choice:
+        """What the shard *index* of the file *url* narrows a run to.
 
         Raises:
-            UsageError: there is no such shard, or it was planned by another version or with another configuration.
+            UsageError: there is no such shard, it was planned by another version or with another configuration, or
+                *choice* asks for something else.
         """
-        shard = await shards.read(functools.partial(_open_store, self.settings), url, index, plan=plan)
-        check_origin(shard, version=__version__, config=values.fingerprint(self.settings))
-        return Choice(start=shard.start, end=shard.end, studios=shard.studios, datasets=shard.datasets, full=shard.full)
+        where = f"{url}#{index}"
+        if choice.rewrite:
+            raise UsageError(f"{where}: a dataset is rewritten as a whole, not in shards; run without a shard")
+        sharded = await shards.read(functools.partial(_open_store, self.settings), url)
+        shard = pick_shard(sharded, index, where=where, version=__version__, config=values.fingerprint(self.settings))
+        check_beside(
+            sharded,
+            shard,
+            where=where,
+            start=choice.start,
+            end=choice.end,
+            studios=choice.studios,
+            datasets=choice.datasets,
+            full=choice.full,
+        )
+        return Choice(
+            start=sharded.start,
+            end=sharded.end,
+            studios=shard.studios,
+            datasets=sharded.datasets,
+            full=sharded.full,
+        )
 
     async def _plan(self, scope: Scope) -> Plan:
         async with _before_anything(self.store):

@@ -72,8 +72,9 @@ async def _answer(event: Event, ends_at: float) -> dict[str, object]:
 async def _plan(app: App, event: Event) -> dict[str, object]:
     assert event.shards
     assert event.out
-    shards = await app.plan_shards(_choice(event), event.shards, event.out)
-    return {"state": State.OK, "url": event.out, "shards": len(shards), "requests": sum(s.requests for s in shards)}
+    planned = await app.plan_shards(_choice(event), event.shards, event.out)
+    requests = sum(shard.requests for shard in planned.shards)
+    return {"state": State.OK, "url": event.out, "shards": len(planned.shards), "requests": requests}
 
 
 async def _verify(app: App, choice: Choice) -> dict[str, object]:
@@ -99,7 +100,7 @@ async def _run(app: App, choice: Choice, ends_at: float) -> dict[str, object]:
 async def _narrowed(app: App, event: Event) -> Choice:
     if event.shard is None:
         return _choice(event)
-    return await app.shard(event.shard.url, event.shard.index, plan=event.shard.plan)
+    return await app.shard(event.shard.url, event.shard.index, _choice(event))
 
 
 def _choice(event: Event) -> Choice:

@@ -73,13 +73,13 @@ async def _plan_shards(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     if not (args.shards and args.out):
         raise UsageError("plan: --shards and --out go together; give how many shards and the file to write them to")
     async with _open(args, environ) as app:
-        shards = await app.plan_shards(_choice(args), args.shards, args.out)
+        sharded = await app.plan_shards(_choice(args), args.shards, args.out)
     if args.json:
-        emit(render.to_json({"shards": shards}))
+        emit(render.to_json(sharded))
         return ExitCode.OK
-    if shards:
-        show(render.shards_grid(shards))
-    emit(render.shards_text(args.out, shards))
+    if sharded.shards:
+        show(render.shards_grid(sharded.shards))
+    emit(render.shards_text(args.out, sharded.shards))
     return ExitCode.OK
 
 
@@ -93,11 +93,8 @@ async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 
 async def _shard(app: App, args: Namespace) -> Choice:
-    """What one shard narrows a run to; it says all that the other flags could."""
-    if _choice(args) != Choice():
-        raise UsageError("--shard: says which studios, datasets and days; leave out the other flags, or plan again")
     url, index = args.shard
-    return await app.shard(url, index)
+    return await app.shard(url, index, _choice(args))
 
 
 async def export(app: App, choice: Choice, *, log_format: str | None, as_json: bool = False) -> ExitCode:

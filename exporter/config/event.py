@@ -3,39 +3,31 @@
 A key whose value is null counts as absent, since a state machine hands on as null what it has not got.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import date
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from exporter.config.problems import Problem, shown
+from exporter.config.problems import Problem, instead, shown
 from exporter.config.settings import DatasetText, Section, StudioName
 from exporter.config.shape import read_sections
-from exporter.core.shards import Shard
 from exporter.errors import UsageError
 
 Text = Annotated[str, Meta(min_length=1, description="a string")]
 
-#: What a shard says by itself, so that nothing beside it may.
-_NARROWING = ("studios", "datasets", "start", "end", "full", "rewrite")
+_NUMBER = re.compile("[0-9]{1,5}")
 
 #: What only `plan` needs.
 _OF_PLAN = ("shards", "out")
 
 
 class ShardEvent(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One shard of a file that `plan` wrote. An item of that file will do; the rest of it is read from the file.
-
-    Attributes:
-        url, index: the file, and the number in it, from 0 on.
-        plan: the id that its plan must have; empty for any.
-    """
+    """One shard of a file that `plan` wrote: the file, and the number in it, from 0 on; also written `URL#index`."""
 
     url: Text
     index: Annotated[int, Meta(ge=0, description="an integer of at least 0")]
-    plan: str = ""
 
 
 class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +37,7 @@ class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         command: what to do, in the words of the command line.
         config: a file or `s3://bucket/key`; empty for `$EXPORTER_CONFIG`.
         studios, datasets, start, end, full, rewrite: narrow it, as the flags do.
-        shard: narrows it to one shard instead; None for none.
+        shard: narrows it to one shard of a plan; None for none.
         shards, out: how many shards to plan, and the file to write them to.
         deadline_margin_s: how long before the function's time is up a run is handed over, in seconds; a third of the
             time where that is less.
@@ -82,11 +74,15 @@ def parse_event(document: object) -> Event:
     if not isinstance(document, dict):
         raise UsageError(f"event: is {shown(document)} instead of an object")
     table = _without_nulls(document)
-    shard = table.get("shard")
-    if isinstance(shard, dict):
-        beside = {field.name for field in fields(Shard)} - {*ShardEvent.__struct_fields__}
-        table["shard"] = {key: value for key, value in _without_nulls(shard).items() if key not in beside}
     problems: list[Problem] = []
+    if isinstance(shard := table.get("shard"), str):
+        url, _, index = shard.rpartition("#")
+        if url and _NUMBER.fullmatch(index):
+            table["shard"] = {"url": url, "index": int(index)}
+        else:
+            problems.append(
+                instead(("shard",), table.pop("shard"), "a file and a number, such as s3://bucket/plan.json#0")
+            )
     values = read_sections(Event, table, problems)
     problems += _of_several(table)
     if problems:
@@ -103,12 +99,8 @@ def _of_several(table: Mapping[str, object]) -> Iterator[Problem]:
         )
     else:
         yield from (Problem((key,), 'is only for "command": "plan"; leave it out') for key in _OF_PLAN if key in table)
-    if "shard" in table:
-        if command == "plan":
-            yield Problem(("shard",), "is planned already; leave it out")
-        yield from (
-            Problem((key,), "is said by the shard; leave it out, or plan again") for key in _NARROWING if key in table
-        )
+    if "shard" in table and command != "run":
+        yield Problem(("shard",), 'is only for "command": "run"; leave it out')
 
 
 def _without_nulls(document: Mapping[Any, object]) -> dict[str, object]:

@@ -2,40 +2,19 @@
 
 Rules kept here: a credential is never in two shards, since its rate limit is one; every studio with something to fetch
 is in just one; the heaviest credentials are dealt first, each to the lightest shard, so that no shard has more than a
-third above what the best cut could do. A shard says what it is of, so that one of another plan is refused.
+third above what the best cut could do. What is cut says what it was made of, so that shards of
+another configuration are refused.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from exporter.core.plan import Plan
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
-from exporter.core.window import Window
 from exporter.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What a plan was made of.
-
-    Attributes:
-        plan: its id.
-        url: where it is written.
-        version: of this program.
-        config: fingerprint of the configuration.
-        datasets, days, full: asked for.
-    """
-
-    plan: str
-    url: str
-    version: str
-    config: str
-    datasets: tuple[DatasetName, ...]
-    days: Window
-    full: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,25 +22,44 @@ class Shard:
     """One part of a plan.
 
     Attributes:
-        index, shards: its number from 0 on, of how many.
+        index: its number, from 0 on.
         studios: to be exported by it.
         requests: that it needs at the least.
         minutes: that the rate limit makes of them.
     """
 
-    plan: str
-    url: str
     index: int
-    shards: int
+    studios: tuple[StudioId, ...]
+    requests: int
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardedPlan:
+    """A plan in shards, and what it was made of.
+
+    Attributes:
+        plan: its id.
+        version: of this program.
+        config: fingerprint of the configuration.
+        datasets, start, end, full: asked for.
+        shards: none where there is nothing to do.
+    """
+
+    plan: str
     version: str
     config: str
     datasets: tuple[DatasetName, ...]
     start: date
     end: date
     full: bool
-    studios: tuple[StudioId, ...]
-    requests: int
-    minutes: float
+    shards: tuple[Shard, ...]
+
+    def to_json(self) -> bytes:
+        """A line for each shard."""
+        document = {**asdict(self), "shards": None}
+        shards = ",\n".join(json.dumps(asdict(shard)) for shard in self.shards)
+        return (json.dumps(document, default=date.isoformat).removesuffix("null}") + f"[\n{shards}\n]}}\n").encode()
 
 
 def deal(loads: Sequence[int], number: int) -> tuple[tuple[int, ...], ...]:
@@ -80,13 +78,12 @@ def deal(loads: Sequence[int], number: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(sorted(pile)) for pile in piles)
 
 
-def cut_plan(plan: Plan, number: int, origin: Origin, *, page_size: int, requests_per_minute: int) -> tuple[Shard, ...]:
+def cut(plan: Plan, number: int, *, page_size: int, requests_per_minute: int) -> tuple[Shard, ...]:
     """*plan* in at most *number* shards, balanced by the requests that are expected; none where there is nothing to do.
 
     Args:
         plan: what is to be done.
         number: of shards, at least 1.
-        origin: what the plan was made of.
         page_size: rows of a page.
         requests_per_minute: allowed to each credential.
     """
@@ -98,16 +95,7 @@ def cut_plan(plan: Plan, number: int, origin: Origin, *, page_size: int, request
     def shard(index: int, of: Sequence[CredentialKey]) -> Shard:
         tasks = tuple(task for credential in of for task in lanes[credential])
         return Shard(
-            plan=origin.plan,
-            url=origin.url,
             index=index,
-            shards=len(piles),
-            version=origin.version,
-            config=origin.config,
-            datasets=origin.datasets,
-            start=origin.days.start,
-            end=origin.days.end,
-            full=origin.full,
             studios=tuple(dict.fromkeys(task.studio.id for task in tasks)),
             requests=sum(requests[credential] for credential in of),
             minutes=replace(plan, tasks=tasks).least_seconds(page_size, requests_per_minute) / 60,
@@ -116,61 +104,73 @@ def cut_plan(plan: Plan, number: int, origin: Origin, *, page_size: int, request
     return tuple(shard(index, [credentials[position] for position in pile]) for index, pile in enumerate(piles))
 
 
-def write_shards(shards: Sequence[Shard]) -> bytes:
-    """One JSON array with a line for each shard: what AWS calls an item."""
-    lines = ",\n".join(json.dumps(asdict(shard), default=date.isoformat) for shard in shards)
-    return f"[\n{lines}\n]\n".encode()
+def parse_sharded_plan(data: bytes) -> ShardedPlan:
+    """What `ShardedPlan.to_json` wrote; ValueError where it is none."""
+    try:
+        document = json.loads(data)
+        return ShardedPlan(
+            **{
+                **document,
+                "datasets": tuple(document["datasets"]),
+                "start": date.fromisoformat(document["start"]),
+                "end": date.fromisoformat(document["end"]),
+                "shards": tuple(Shard(**{**shard, "studios": tuple(shard["studios"])}) for shard in document["shards"]),
+            }
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a plan in shards: {error}") from error
 
 
-def read_shard(data: bytes, where: str, index: int, *, plan: str = "") -> Shard:
-    """The shard of this *index* from what `write_shards` wrote.
+def pick_shard(sharded: ShardedPlan, index: int, *, where: str, version: str, config: str) -> Shard:
+    """The shard of this *index*.
 
     Args:
-        data: the file.
-        where: it lies, for messages.
+        sharded: the whole plan.
         index: from 0 on.
-        plan: the id that its plan must have; empty for any.
+        where: it was read, for messages.
+        version: of this program.
+        config: fingerprint of the configuration.
 
     Raises:
-        UsageError: it is no file of shards, or has no such shard.
+        UsageError: there is none, or the plan is of another version or configuration.
     """
-    way_out = 'make one with "exporter plan --shards N --out URL"'
-    try:
-        found = [
-            Shard(
-                **{
-                    **item,
-                    "datasets": tuple(item["datasets"]),
-                    "studios": tuple(item["studios"]),
-                    "start": date.fromisoformat(item["start"]),
-                    "end": date.fromisoformat(item["end"]),
-                }
-            )
-            for item in json.loads(data)
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{where}: is no file of shards that this version of the program reads; {way_out}") from error
-    if not 0 <= index < len(found):
-        known = f"0 to {len(found) - 1}" if found else "none: there was nothing to do"
-        raise UsageError(f"{where}: has no shard {index}; it has {known}")
-    if plan and found[index].plan != plan:
+    if sharded.version != version:
+        raise UsageError(f"{where}: was planned by version {sharded.version} instead of {version}; plan again")
+    if sharded.config != config:
         raise UsageError(
-            f"{where}: holds plan {found[index].plan} instead of {plan}; another one was written over it: start with it"
+            f"{where}: was planned with another configuration ({sharded.config} instead of {config}); plan again, or"
+            f" run it with that configuration"
         )
-    return found[index]
+    if not 0 <= index < len(sharded.shards):
+        known = f"0 to {len(sharded.shards) - 1}" if sharded.shards else "none, since there was nothing to do"
+        raise UsageError(f"{where}: there is no shard {index}; known are {known}")
+    return sharded.shards[index]
 
 
-def check_origin(shard: Shard, *, version: str, config: str) -> None:
-    """See that *shard* is of this program and this configuration.
+def check_beside(
+    sharded: ShardedPlan,
+    shard: Shard,
+    *,
+    where: str,
+    start: date | None,
+    end: date | None,
+    studios: Collection[str],
+    datasets: Collection[str],
+    full: bool,
+) -> None:
+    """See that what is asked for beside a shard is what it was planned for; None, empty and False ask for nothing.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is something else.
     """
-    where = f"{shard.url}#{shard.index}"
-    if shard.version != version:
-        raise UsageError(f"{where}: was planned by version {shard.version} instead of {version}; plan again")
-    if shard.config != config:
+    differs = {
+        "start": start not in {None, sharded.start},
+        "end": end not in {None, sharded.end},
+        "studios": bool(studios) and not {*shard.studios} <= {*studios},
+        "datasets": bool(datasets) and {*datasets} != {*sharded.datasets},
+        "full": full and not sharded.full,
+    }
+    if found := [name for name, other in differs.items() if other]:
         raise UsageError(
-            f"{where}: was planned with another configuration ({shard.config} instead of {config}); plan again, or run"
-            f" it with that configuration"
+            f"{where}: was planned with another {' and '.join(found)} than asked for; leave it out, or plan again"
         )

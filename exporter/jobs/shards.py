@@ -1,33 +1,38 @@
 """Keeps the shards of a plan in one file, in a folder or on S3."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from exporter.core.shards import Shard, read_shard, write_shards
+from exporter.core.shards import ShardedPlan, parse_sharded_plan
 from exporter.errors import ConfigError, NotFoundError, StoreError, UsageError
 from exporter.jobs.put import put_surely
 from exporter.store.base import ObjectStore
 
 
-async def write(open_folder: Callable[[str], ObjectStore], url: str, shards: Sequence[Shard]) -> None:
-    """Write *shards* to the file *url*, in place of what is there.
+async def write(open_folder: Callable[[str], ObjectStore], url: str, sharded: ShardedPlan) -> None:
+    """Write *sharded* to the file *url*, in place of what is there.
 
     Raises:
         UsageError: that cannot be done.
     """
     async with _beside(open_folder, url) as (store, name):
-        await put_surely(store, name, write_shards(shards))
+        await put_surely(store, name, sharded.to_json())
 
 
-async def read(open_folder: Callable[[str], ObjectStore], url: str, index: int, *, plan: str = "") -> Shard:
-    """The shard *index* of the file *url*; *plan* is the id of its plan, empty for any.
+async def read(open_folder: Callable[[str], ObjectStore], url: str) -> ShardedPlan:
+    """The plan in the file *url*.
 
     Raises:
         UsageError: there is none.
     """
     async with _beside(open_folder, url) as (store, name):
         data, _ = await store.get(name)
-    return read_shard(data, url, index, plan=plan)
+    try:
+        return parse_sharded_plan(data)
+    except ValueError as error:
+        raise UsageError(
+            f'{url}: is no plan in shards that this version reads; make one with "exporter plan --shards N --out {url}"'
+        ) from error
 
 
 @asynccontextmanager

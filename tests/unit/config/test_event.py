@@ -5,7 +5,6 @@ from datetime import date
 import pytest
 
 from exporter.config.event import ShardEvent, parse_event
-from exporter.core.shards import Shard
 from exporter.errors import UsageError
 
 
@@ -41,25 +40,9 @@ def test_what_is_null_counts_as_absent():
     assert parse_event({"studios": None, "shard": None, "end": None, "shards": None}) == parse_event({})
 
 
-def test_a_shard_is_named_by_file_and_number_or_by_the_item_of_the_file():
-    item = Shard(
-        plan="plan-1",
-        url="s3://made-up/plan.json",
-        index=3,
-        shards=4,
-        version="1",
-        config="abc",
-        datasets=(),
-        start=date(2025, 1, 1),
-        end=date(2025, 2, 1),
-        full=False,
-        studios=(),
-        requests=1,
-        minutes=0.0,
-    )
-    whole = {name: getattr(item, name) for name in Shard.__slots__}
-    assert parse_event({"shard": whole}).shard == ShardEvent(url=item.url, index=3, plan="plan-1")
-    assert parse_event({"shard": {"url": "p", "index": 0}}).shard == ShardEvent(url="p", index=0)
+@pytest.mark.parametrize("shard", [{"url": "s3://made-up/p.json", "index": 3}, "s3://made-up/p.json#3"])
+def test_a_shard_is_named_by_file_and_number(shard):
+    assert parse_event({"shard": shard}).shard == ShardEvent(url="s3://made-up/p.json", index=3)
 
 
 def test_a_plan_says_how_many_shards_and_where_they_go():
@@ -80,16 +63,14 @@ def test_a_plan_says_how_many_shards_and_where_they_go():
         ({"full": "yes"}, 'event: full is "yes" instead of true or false'),
         ({"deadline_margin_s": 0}, "event: deadline_margin_s is 0 instead of a number of seconds above 0"),
         ({"command": "forget"}, 'event: command is "forget" instead of run, plan or verify'),
-        ({"shard": "plan.json#0"}, "event: shard is a plain value instead of a table"),
+        ({"shard": 3}, "event: shard is a plain value instead of a table"),
+        ({"shard": "plan.json"}, 'event: shard is "plan.json" instead of a file and a number, such as s3://'),
+        ({"shard": "#0"}, 'event: shard is "#0" instead of a file and a number'),
         ({"shard": {"url": "p"}}, "event: shard.index is missing; give an integer of at least 0"),
         ({"shard": {"url": "p", "index": 0, "k": 1}}, "event: shard.k is not a known key"),
-        ({"shard": {"url": "p", "index": 0}, "full": True}, "event: full is said by the shard; leave it out"),
+        ({"shard": "p#0", "command": "verify"}, 'event: shard is only for "command": "run"; leave it out'),
         ({"command": "plan", "shards": 2}, 'event: out is missing; a plan needs "shards" and "out"'),
         ({"shards": 2}, 'event: shards is only for "command": "plan"; leave it out'),
-        (
-            {"command": "plan", "shards": 1, "out": "p", "shard": {"url": "p", "index": 0}},
-            "event: shard is planned already",
-        ),
         ({1: 2}, "event: 1 is not a known key"),
     ],
 )

@@ -1,5 +1,6 @@
 """Cutting a plan by its credentials."""
 
+from datetime import date
 from itertools import product
 
 import pytest
@@ -7,23 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.plan import Plan
-from exporter.core.shards import Origin, Shard, check_origin, cut_plan, deal, read_shard, write_shards
+from exporter.core.report import DatasetName
+from exporter.core.shards import Shard, ShardedPlan, check_beside, cut, deal, parse_sharded_plan, pick_shard
 from exporter.errors import UsageError
-from tests.support.tasks import days, make_studio, make_task, month
-
-ORIGIN = Origin(
-    plan="plan-1",
-    url="s3://made-up/plan.json",
-    version="1.0",
-    config="abc",
-    datasets=("strikes",),
-    days=days("2025-01-01", "2025-07-01"),
-    full=False,
-)
+from tests.support.tasks import make_studio, make_task, month
 
 
-def cut(plan: Plan, number: int) -> tuple[Shard, ...]:
-    return cut_plan(plan, number, ORIGIN, page_size=100, requests_per_minute=10)
+def cut_in(plan: Plan, number: int) -> tuple[Shard, ...]:
+    return cut(plan, number, page_size=100, requests_per_minute=10)
+
+
+def sharded(plan: Plan, number: int = 3) -> ShardedPlan:
+    return ShardedPlan(
+        plan="plan-1",
+        version="1.0",
+        config="abc",
+        datasets=(DatasetName("strikes"),),
+        start=date(2025, 1, 1),
+        end=date(2025, 7, 1),
+        full=False,
+        shards=cut_in(plan, number),
+    )
 
 
 @st.composite
@@ -41,7 +46,7 @@ def plans(draw):
 
 @given(plans(), st.integers(1, 10))
 def test_every_studio_is_in_just_one_shard_and_no_credential_in_two(plan, number):
-    shards = cut(plan, number)
+    shards = cut_in(plan, number)
     studios = [studio for shard in shards for studio in shard.studios]
     assert sorted(studios) == sorted({task.studio.id for task in plan.tasks})
     for tasks in plan.lanes().values():
@@ -51,9 +56,9 @@ def test_every_studio_is_in_just_one_shard_and_no_credential_in_two(plan, number
 
 @given(plans(), st.integers(1, 10))
 def test_shards_are_numbered_none_is_empty_and_their_requests_add_up(plan, number):
-    shards = cut(plan, number)
+    shards = cut_in(plan, number)
     assert len(shards) == min(number, len(plan.lanes()))
-    assert [(shard.index, shard.shards) for shard in shards] == [(n, len(shards)) for n in range(len(shards))]
+    assert [shard.index for shard in shards] == list(range(len(shards)))
     assert all(shard.studios for shard in shards)
     assert sum(shard.requests for shard in shards) == sum(plan.least_requests(100).values())
 
@@ -61,7 +66,7 @@ def test_shards_are_numbered_none_is_empty_and_their_requests_add_up(plan, numbe
 def test_a_shard_takes_as_long_as_its_longest_credential():
     long, short = make_studio("long"), make_studio("short")
     tasks = [make_task(long, month(f"2025-{m:02}")) for m in range(1, 13)] + [make_task(short)]
-    (shard,) = cut(Plan(tasks=tuple(tasks), done=(), known_rows={}), 1)
+    (shard,) = cut_in(Plan(tasks=tuple(tasks), done=(), known_rows={}), 1)
     assert (shard.requests, shard.minutes) == (13, 1.0)  # twelve requests at ten a minute
 
 
@@ -85,41 +90,68 @@ def test_no_pile_is_a_third_heavier_than_in_the_best_cut(loads, number):
 
 @given(plans(), st.integers(1, 10))
 def test_what_is_written_is_read_again(plan, number):
-    shards = cut(plan, number)
-    data = write_shards(shards)
-    assert tuple(read_shard(data, ORIGIN.url, n, plan="plan-1") for n in range(len(shards))) == shards
+    assert parse_sharded_plan(sharded(plan, number).to_json()) == sharded(plan, number)
 
 
 PLAN = Plan(tasks=(make_task(),), done=(), known_rows={})
+NOTHING = Plan(tasks=(), done=(), known_rows={})
 
 
-@pytest.mark.parametrize("data", [b"", b"{}x", b"3", b'{"index": 0}', b"[3]", b"[{}]", b'[{"datasets": 3}]', b"\xff"])
-def test_what_is_no_file_of_shards_is_refused(data):
-    with pytest.raises(UsageError, match=r"plan\.json: is no file of shards"):
-        read_shard(data, "plan.json", 0)
+@pytest.mark.parametrize("data", [b"", b"{}x", b"3", b"[]", b"{}", b'{"shards": 3}', b"\xff", b"[" * 100_000])
+def test_what_is_no_plan_in_shards_is_refused(data):
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the text
+        parse_sharded_plan(data)
 
 
-@pytest.mark.parametrize(("plan", "index", "known"), [(PLAN, 1, "it has 0 to 0"), (PLAN, -1, "0 to 0")])
-def test_an_unknown_shard_is_refused_with_those_that_there_are(plan, index, known):
-    with pytest.raises(UsageError, match=rf"has no shard {index}; .*{known}"):
-        read_shard(write_shards(cut(plan, 3)), "plan.json", index)
-
-
-def test_a_plan_without_anything_to_do_has_no_shard():
-    with pytest.raises(UsageError, match="nothing to do"):
-        read_shard(write_shards(()), "plan.json", 0)
-
-
-def test_a_shard_of_another_plan_than_expected_is_refused():
-    with pytest.raises(UsageError, match="holds plan plan-1 instead of plan-0"):
-        read_shard(write_shards(cut(PLAN, 1)), "plan.json", 0, plan="plan-0")
+def pick(plan, index, *, version="1.0", config="abc"):
+    return pick_shard(sharded(plan), index, where=f"plan.json#{index}", version=version, config=config)
 
 
 @pytest.mark.parametrize(
-    ("version", "config", "said"), [("1.1", "abc", "version 1.0 instead of 1.1"), ("1.0", "abd", "configuration")]
+    ("plan", "index", "known"), [(PLAN, 1, "known are 0 to 0"), (PLAN, -1, "0 to 0"), (NOTHING, 0, "nothing to do")]
 )
-def test_a_plan_of_another_version_or_configuration_is_refused(version, config, said):
-    (shard,) = cut(PLAN, 1)
-    check_origin(shard, version="1.0", config="abc")
+def test_an_unknown_shard_is_refused_with_those_that_there_are(plan, index, known):
+    with pytest.raises(UsageError, match=rf"plan\.json#{index}: there is no shard {index}; .*{known}"):
+        pick(plan, index)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"version": "1.1"}, "version 1.0 instead of 1.1"), ({"config": "abd"}, "another configuration")],
+)
+def test_a_plan_of_another_version_or_configuration_is_refused(changes, said):
+    assert pick(PLAN, 0).studios == ("harbour-yoga",)
     with pytest.raises(UsageError, match=rf"plan\.json#0: was planned .*{said}.*plan again"):
-        check_origin(shard, version=version, config=config)
+        pick(PLAN, 0, **changes)
+
+
+NO_MORE = {"start": None, "end": None, "studios": (), "datasets": (), "full": False}
+THE_SAME = {
+    "start": date(2025, 1, 1),
+    "end": date(2025, 7, 1),
+    "studios": ("harbour-yoga", "cove"),
+    "datasets": ("strikes",),
+    "full": False,
+}
+
+
+@pytest.mark.parametrize("asked", [NO_MORE, THE_SAME])
+def test_what_is_asked_for_beside_a_shard_may_say_the_same(asked):
+    whole = sharded(PLAN)
+    check_beside(whole, whole.shards[0], where="plan.json#0", **asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"start": date(2025, 2, 1)},
+        {"end": date(2025, 2, 1)},
+        {"studios": ("cove",)},
+        {"datasets": ("strikes", "others")},
+        {"full": True},
+    ],
+)
+def test_what_is_asked_for_beside_a_shard_may_not_say_something_else(asked):
+    whole, (name,) = sharded(PLAN), asked
+    with pytest.raises(UsageError, match=f"with another {name} than asked for"):
+        check_beside(whole, whole.shards[0], where="plan.json#0", **{**NO_MORE, **asked})
