@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench load crowd soak test-spark fuzz audit clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench load crowd soak test-spark test-lambda fuzz audit clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
@@ -48,12 +48,17 @@ lock: setup ## choose dependency versions anew and write the requirements files 
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group spark -o requirements-spark.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group fuzz -o requirements-fuzz.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links --group audit -o requirements-audit.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --group lambda -o requirements-lambda.txt
 	@echo uv | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links - -o requirements-uv.txt
 
 test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
 	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
 	@$(PYTEST) -m spark tests/spark
+
+test-lambda: setup ## the Lambda handler in AWS's own runtime under AWS's emulator (Linux; puts both, some 25 MB, into .lambda)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .lambda --no-deps --require-hashes -r requirements-lambda.txt
+	@$(PYTEST) -m rie tests/rie
 
 fuzz: setup ## feed made-up bytes to the page parser for SECONDS (60), with atheris where there is one for this Python
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements-fuzz.txt || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
@@ -87,4 +92,4 @@ soak: setup ## the program again and again for SECONDS=3600 under 10 % faults, k
 	@$(BIN)/python -m tests.load.soak --seconds $(SECONDS) --seed $(or $(SEED),1)
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .lambda .fuzz demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from tests.support.sources import expected_requests
 
 PLENTY_S = 300.0
 
-#: A month of the studios below takes three seconds.
+#: A month of the studios below takes two seconds.
 SLOW = SandboxOptions(rate=None, latency_ms=100)
 
 
@@ -89,6 +91,14 @@ def function(tmp_path, monkeypatch):
             yield Function(sandbox, tmp_path)
 
     return deploy
+
+
+def test_the_import_brings_nothing_that_an_event_may_not_need():
+    code = (
+        "import sys, exporter.lambda_handler; print({'boto3', 'rich', 'aiofiles', 'exporter.cli'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "set()\n"
 
 
 async def test_everything_is_exported_and_the_answer_is_the_summary(function):
