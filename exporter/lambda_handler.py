@@ -10,25 +10,31 @@ Rules kept here:
 """
 
 import asyncio
+import json
 import os
 import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
-from exporter.process import invocation, loop_factory, tune_memory
+from exporter.process import invocation, loop_factory, peak_memory_bytes, tune_memory
 
 tune_memory()
 
 from exporter.app import App, Choice, open_app  # noqa: E402 - it imports pyarrow
 from exporter.config.event import Event, parse_event  # noqa: E402
 from exporter.config.load import load_settings  # noqa: E402
+from exporter.core.metrics import embedded_metrics  # noqa: E402
 from exporter.core.reply import State, fitting, reply_of_run  # noqa: E402
 from exporter.core.summary import summarise_run  # noqa: E402
 from exporter.jobs.lines import LineLog  # noqa: E402
 from exporter.jobs.meter import Meter  # noqa: E402
+
+#: Names the namespace of the metrics that are written into the log; where it is not set, there are none.
+METRICS = "EXPORTER_METRICS_NAMESPACE"
 
 #: The margin is at most this share of the time, so that something gets done in it.
 MOST_MARGIN = 1 / 3
@@ -94,7 +100,22 @@ async def _run(app: App, choice: Choice, ends_at: float) -> dict[str, object]:
         if not limit.expired():
             raise
         more = True
+    if namespace := os.environ.get(METRICS):
+        _tell_metrics(namespace, meter, more=more)
     return reply_of_run(summarise_run(meter.manifests) if meter.manifests else None, more=more)
+
+
+def _tell_metrics(namespace: str, meter: Meter, *, more: bool) -> None:
+    lines = embedded_metrics(
+        meter.manifests,
+        namespace,
+        datetime.now(UTC),
+        more=more,
+        rate_used=meter.peak / meter.allowed if meter.allowed else 0.0,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+    for line in lines:
+        _write(json.dumps(line))
 
 
 async def _narrowed(app: App, event: Event) -> Choice:

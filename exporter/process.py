@@ -5,6 +5,8 @@ import ctypes
 import gc
 import os
 import platform
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,12 @@ def tune_memory() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc's alone
         mallopt(_M_ARENA_MAX, 1)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

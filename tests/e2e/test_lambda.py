@@ -185,6 +185,21 @@ async def test_a_configuration_that_is_not_there_is_raised(function):
             await call({"config": "/made-up/exporter.toml"})
 
 
+async def test_the_log_holds_an_object_a_line_and_metrics_where_they_are_wanted(function, monkeypatch, capsys):
+    async with function(small_world()) as call:
+        monkeypatch.setenv("EXPORTER_METRICS_NAMESPACE", "made-up")
+        answer = await call()
+        *lines, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        monkeypatch.delenv("EXPORTER_METRICS_NAMESPACE")
+        await call()
+        assert "_aws" not in capsys.readouterr().out
+    assert {"planned", "fetched", "published", "ended"} <= {line["event"] for line in lines}
+    assert {line["run_id"] for line in lines} == {answer["run_id"]}
+    assert (last["dataset"], last["Rows"], last["HandOvers"]) == (DATASET, answer["totals"]["rows"], 0)
+    assert 0 < last["RateUsed"] <= 100
+    assert 10 < last["PeakMemory"] < 10_000
+
+
 async def test_duplicate_events_at_once_publish_every_row_once(function):
     world = small_world()
     async with function(world, SandboxOptions(rate=None, latency_ms=10)) as call:
