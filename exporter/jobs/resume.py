@@ -35,6 +35,9 @@ PAGES_KEEP = timedelta(minutes=15)
 #: A run on another machine that has not been seen for so long is dead.
 SEEN_WITHIN = timedelta(minutes=2)
 
+#: What a dead run left for tasks that nobody asks for any more is kept for so long.
+KEEP = timedelta(days=7)
+
 #: Segments that are read side by side.
 READS_AT_ONCE = 8
 
@@ -191,7 +194,8 @@ async def _claim(
             return None
         if scope.full and not owner.full:
             return None
-        if owner.studios and not {studio.id for studio in scope.studios} & {*owner.studios}:
+        others = owner.studios and not {studio.id for studio in scope.studios} & {*owner.studios}
+        if others and scope.began_at - owner.seen_at <= KEEP:
             return None  # another shard's, that will go on with it
         claimed = replace(owner, host=me.host, process=me.process, seen_at=me.seen_at, ended=False)
         if await put_if(store, owner_key(run_id), claimed.to_json(), info.etag):

@@ -60,6 +60,14 @@ async def test_what_a_dead_run_over_other_studios_staged_is_left_to_its_own_shar
     assert [owner.run_id for owner in leftovers.owners] == (["old"] if is_taken else [])
 
 
+async def test_what_a_run_over_other_studios_left_is_taken_by_anyone_after_a_week():
+    store = MemoryStore()
+    await store.put(owner_key(DYING.run_id), replace(DYING, studios=("cove",)).to_json())
+    later = make_scope(month("2025-01"), began_at=LATER + timedelta(days=8))
+    leftovers = await take_over(store, later, ME, is_running=lambda _owner: False)
+    assert [owner.run_id for owner in leftovers.owners] == ["old"]
+
+
 def test_a_fetch_is_gone_on_with_for_a_while_after_its_last_page_however_long_it_takes():
     fetch = staged(250, 250)
     key, last = fetch.pages[100]
