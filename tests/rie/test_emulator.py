@@ -42,6 +42,8 @@ pytestmark = [
 
 #: A month of each studio has some twenty pages: two seconds with one connection.
 SLOW = SandboxOptions(rate=None, latency_ms=100)
+#: Of two studios, some twenty seconds.
+SLOWER = SandboxOptions(rate=None, latency_ms=500)
 JANUARY = [(date(2025, 1, 1), date(2025, 2, 1))]
 
 
@@ -134,6 +136,16 @@ async def listening(address):
             return
 
 
+async def until_done(call):
+    """The answers to one event, sent again for as long as they say that there is more."""
+    answers = [await call()]
+    while answers[-1]["state"] == "more":
+        assert len(answers) < 50
+        answers.append(await call())
+    assert answers[-1]["state"] == "ok"
+    return answers
+
+
 async def test_a_cold_start_exports_and_a_warm_one_has_nothing_to_ask(deploy):
     world = small_world()
     async with deploy(world) as call:
@@ -166,12 +178,8 @@ async def test_a_program_that_cannot_be_imported_is_told(deploy, tmp_path):
 async def test_a_month_that_needs_more_than_the_functions_time_is_handed_over_until_it_is_done(deploy):
     world = small_world(2, per_month=3000)
     changes = {"end": date(2025, 2, 1), "api": "max_connections = 1"}
-    async with deploy(world, SLOW, timeout_s=3, **changes) as call:
-        answers = [await call()]
-        while answers[-1]["state"] == "more":
-            assert len(answers) < 50
-            answers.append(await call())
-        assert answers[-1]["state"] == "ok"
+    async with deploy(world, SLOWER, timeout_s=9, **changes) as call:
+        answers = await until_done(call)
         assert len(answers) > 2
         assert await call.rows() == expected(world, JANUARY)
         assert len(call.sandbox.requests) <= expected_requests(world, JANUARY, DEFAULT_COLUMNS) + len(answers) - 1
@@ -181,21 +189,18 @@ async def test_a_month_that_needs_more_than_the_functions_time_is_handed_over_un
 async def test_a_function_that_is_ended_at_the_hard_limit_is_gone_on_with(deploy):
     world = small_world(1, per_month=3000)
     changes = {"end": date(2025, 2, 1), "api": "max_connections = 1"}
-    async with deploy(world, SLOW, timeout_s=5, **changes) as call:
+    async with deploy(world, SLOW, timeout_s=12, **changes) as call:
         ended = asyncio.create_task(call())
-        while len(call.sandbox.requests) < 10:  # noqa: ASYNC110 - nobody tells
+        while len(call.sandbox.requests) < 10:
+            assert not ended.done()
             await asyncio.sleep(0.01)
         frozen = call.runtime
         os.kill(frozen, signal.SIGSTOP)  # it will not notice that its time is up
         assert "timed out" in str(await ended)
         staged = list((call.lake / "_staging").glob("*/*.arrow"))
-        answers = [await call()]
-        while answers[-1]["state"] == "more":
-            assert len(answers) < 50
-            answers.append(await call())
+        answers = await until_done(call)
         assert call.runtime != frozen
         assert staged
-        assert answers[-1]["state"] == "ok"
         assert await call.rows() == expected(world, JANUARY)
         # Beside what each hand-over loses: a page on its way, and one that was on its way to the disk.
         lost = len(answers) - 1 + 2
