@@ -5,6 +5,7 @@ is imported when it is used: aiohttp where the API is asked, boto3 where somethi
 """
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import random
@@ -12,7 +13,7 @@ import secrets as entropy
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
@@ -33,15 +34,16 @@ from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset
+from exporter.core.shards import ShardedPlan, check_beside, cut, pick_shard
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, verify
+from exporter.jobs import doctor, export, forget, leases, shards, verify
 from exporter.jobs.account import Tally
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.resume import Leftovers, Owner, continued
 from exporter.jobs.tenure import Surroundings
-from exporter.process import is_running, this_host, this_process
+from exporter.process import Here
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
 from exporter.tables.privacy import hash_of
@@ -78,18 +80,6 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S%fZ}-{entropy.token_hex(4)}"
 
 
-def _owner(now: datetime, *, full: bool = False) -> Owner:
-    """This process, as a new run."""
-    return Owner(
-        run_id=new_run_id(now),
-        began_at=now,
-        seen_at=now,
-        full=full,
-        host=this_host(),
-        process=this_process(),
-    )
-
-
 def _look_away(event: Event) -> None:
     pass
 
@@ -103,6 +93,7 @@ class App:
         secrets: by reference.
         store: the sink.
         datasets, studios: all that are configured.
+        here: who this process is to other runs.
         clock: the time, UTC.
         is_running: whether the process of another run lives; None where that cannot be told from here.
     """
@@ -112,8 +103,12 @@ class App:
     store: ObjectStore
     datasets: tuple[Dataset, ...]
     studios: tuple[Studio, ...]
+    here: Here = field(default_factory=Here)
     clock: Callable[[], datetime] = utc_now
-    is_running: Callable[[Process], bool | None] = is_running
+    is_running: Callable[[Process], bool | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_running = self.here.is_running
 
     def scope(self, choice: Choice, now: datetime) -> Scope:
         """What a run of *choice* is about.
@@ -134,7 +129,61 @@ class App:
 
     async def plan(self, choice: Choice) -> Plan:
         """What a run of *choice* would do; asks the API nothing and writes nothing."""
-        scope = self.scope(choice, self.clock())
+        return await self._plan(self.scope(choice, self.clock()))
+
+    async def plan_shards(self, choice: Choice, number: int, url: str) -> ShardedPlan:
+        """Cut what a run of *choice* would do into at most *number* shards, and write them to the file *url*.
+
+        Raises:
+            UsageError: it cannot be written there, or the choice is wrong.
+        """
+        now, api = self.clock(), self.settings.api
+        scope = self.scope(choice, now)
+        plan = await self._plan(scope)
+        sharded = ShardedPlan(
+            plan=new_run_id(now),
+            version=__version__,
+            config=values.fingerprint(self.settings),
+            datasets=tuple(dataset.name for dataset in scope.datasets),
+            start=scope.days.start,
+            end=scope.days.end,
+            full=scope.full,
+            shards=cut(plan, number, page_size=api.page_size, requests_per_minute=api.requests_per_minute),
+        )
+        await shards.write(functools.partial(_open_store, self.settings), url, sharded)
+        return sharded
+
+    async def shard(self, url: str, index: int, choice: Choice) -> Choice:
+        """What the shard *index* of the file *url* narrows a run to.
+
+        Raises:
+            UsageError: there is no such shard, it was planned by another version or with another configuration, or
+                *choice* asks for something else.
+        """
+        where = f"{url}#{index}"
+        if choice.rewrite:
+            raise UsageError(f"{where}: a dataset is rewritten as a whole, not in shards; run without a shard")
+        sharded = await shards.read(functools.partial(_open_store, self.settings), url)
+        shard = pick_shard(sharded, index, where=where, version=__version__, config=values.fingerprint(self.settings))
+        check_beside(
+            sharded,
+            shard,
+            where=where,
+            start=choice.start,
+            end=choice.end,
+            studios=choice.studios,
+            datasets=choice.datasets,
+            full=choice.full,
+        )
+        return Choice(
+            start=sharded.start,
+            end=sharded.end,
+            studios=shard.studios,
+            datasets=sharded.datasets,
+            full=sharded.full,
+        )
+
+    async def _plan(self, scope: Scope) -> Plan:
         async with _before_anything(self.store):
             latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
             ledgers = await read_ledgers(self.store, scope.datasets)
@@ -145,7 +194,7 @@ class App:
         """Export what *choice* lacks."""
         now = self.clock()
         scope = self.scope(choice, now)
-        me = _owner(now, full=choice.full)
+        me = self._owner(now, scope.studios, full=choice.full)
         tally = Tally()
 
         def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
@@ -206,7 +255,7 @@ class App:
         async with AsyncExitStack() as stack:
             asked = None
             if source:
-                permits = self._leases(_owner(now), observer)
+                permits = self._leases(self._owner(now, scope.studios), observer)
                 asked, _ = await stack.enter_async_context(self._source(_tell_nobody, permits))
             return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
 
@@ -236,6 +285,18 @@ class App:
             return await doctor.examine(
                 self.store, source, self.datasets, self.studios, now=self.clock, probe_id=entropy.token_hex(4)
             )
+
+    def _owner(self, now: datetime, studios: Sequence[Studio], *, full: bool = False) -> Owner:
+        """This process, as a new run over *studios*."""
+        return Owner(
+            run_id=new_run_id(now),
+            began_at=now,
+            seen_at=now,
+            full=full,
+            host=self.here.host,
+            process=self.here.process,
+            studios=tuple(studio.id for studio in studios),
+        )
 
     def _hash_key(self) -> bytes:
         reference = self.settings.privacy.hash_key
@@ -310,8 +371,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
+async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | None = None) -> AsyncIterator[App]:
     """Live objects for *settings*, closed at the end.
+
+    Args:
+        settings: as loaded.
+        environ: where secrets may be found.
+        here: who this process is to other runs; None for just itself.
 
     Raises:
         SecretError: a reference leads nowhere.
@@ -320,14 +386,7 @@ async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     secrets = resolve_all(values.references(settings), environ)
     reference = settings.privacy.hash_key
     hash_id = _hash_id(secrets[reference]) if reference else ""
-    sink = settings.sink
-    store = open_store(
-        sink.url,
-        endpoint_url=sink.endpoint_url,
-        kms_key_id=sink.kms_key_id,
-        bucket_owner=sink.expected_bucket_owner,
-        readers=Readers(sink.readable_by),
-    )
+    store = _open_store(settings, settings.sink.url)
     try:
         yield App(
             settings=settings,
@@ -335,9 +394,22 @@ async def open_app(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             store=store,
             datasets=values.datasets(settings, hash_id),
             studios=values.studios(settings, secrets),
+            here=here or Here(),
         )
     finally:
         await store.close()
+
+
+def _open_store(settings: Settings, url: str) -> ObjectStore:
+    """The sink, or another place that is reached as it is."""
+    sink = settings.sink
+    return open_store(
+        url,
+        endpoint_url=sink.endpoint_url,
+        kms_key_id=sink.kms_key_id,
+        bucket_owner=sink.expected_bucket_owner,
+        readers=Readers(sink.readable_by),
+    )
 
 
 def _hash_id(secret: Secret) -> str:

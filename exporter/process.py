@@ -1,9 +1,14 @@
 """This process: how it uses memory, which one it is, and whether another one on this machine still lives."""
 
+import asyncio
 import ctypes
 import gc
 import os
 import platform
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.core.lease import Process
@@ -37,6 +42,21 @@ def tune_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
+def peak_memory_bytes() -> int:
+    """The most memory that this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster loop, where there is one for this platform; None for asyncio's own."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return None
+    return new_event_loop
+
+
 def this_host() -> str:
     """The machine since its last start, and the part of it whose process numbers can be told apart from here.
 
@@ -54,11 +74,42 @@ def this_process() -> str:
     return f"{os.getpid()} {_started(os.getpid())}"
 
 
-def is_running(owner: Process) -> bool | None:
-    """Whether the process that *owner* names lives; None where it is on another machine."""
-    if owner.host != this_host():
-        return None
-    number, _, started = owner.process.partition(" ")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Who this process is to others that use the same sink, and what it can tell of them.
+
+    Attributes:
+        host: the machine, until it restarts.
+        process: the process on it, never used twice.
+    """
+
+    host: str = field(default_factory=this_host)
+    process: str = field(default_factory=this_process)
+
+    def is_running(self, owner: Process) -> bool | None:
+        """Whether the process that *owner* names lives; None where it is on another machine."""
+        if owner.host != self.host:
+            return None
+        return owner.process == self.process or _is_running(owner.process)
+
+
+def invocation(stream: str, number: str) -> Here:
+    """One invocation of a Lambda function.
+
+    A process does one at a time: whatever an earlier one of the same process has not ended is dead.
+
+    Args:
+        stream: the log stream, which is each environment's own; environments may be copies of one, with the same boot
+            id and the same process numbers. Empty where there is none: then nothing can be told of others.
+        number: of this invocation, never used twice.
+    """
+    return Here(host=f"{this_host()} {stream or number}", process=f"{this_process()} {number}")
+
+
+def _is_running(process: str) -> bool | None:
+    """Whether what calls itself *process* on this machine lives; None for an invocation in another living process."""
+    number, _, rest = process.partition(" ")
+    started, _, inner = rest.partition(" ")
     try:
         os.kill(int(number), 0)
     except ProcessLookupError:
@@ -67,7 +118,11 @@ def is_running(owner: Process) -> bool | None:
         pass  # it lives, and is somebody else's
     except ValueError:
         return None
-    return _started(int(number)) == started
+    if _started(int(number)) != started:
+        return False
+    if inner:
+        return False if int(number) == os.getpid() else None
+    return True
 
 
 def _started(number: int) -> str:

@@ -10,11 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.lines import describe
-from exporter.cli.meter import Meter, Snapshot
 from exporter.cli.render import duration
 from exporter.core.text import printable
 from exporter.jobs.events import Event, Observer
+from exporter.jobs.lines import describe
+from exporter.jobs.meter import Meter, Snapshot
 
 _REFRESHES_A_SECOND = 4
 _WIDTH = 60

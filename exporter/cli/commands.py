@@ -12,19 +12,20 @@ from exporter.app import App, Choice, open_app
 from exporter.cli import render
 from exporter.cli.codes import ExitCode
 from exporter.cli.grid import show
-from exporter.cli.lines import describe
-from exporter.cli.meter import Meter
 from exporter.cli.output import emit, tell
 from exporter.cli.progress import open_progress
-from exporter.cli.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.moved import what_moved
 from exporter.core.partition import receipt_key
 from exporter.core.report import ColumnType, Dataset
+from exporter.core.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.core.text import printable
+from exporter.errors import UsageError
 from exporter.jobs.doctor import Check
 from exporter.jobs.events import Event
+from exporter.jobs.lines import describe
+from exporter.jobs.meter import Meter
 from exporter.tables.ddl import Dialect
 from exporter.tables.ddl import ddl as definition
 
@@ -50,11 +51,14 @@ async def doctor(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 
 async def plan(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
-    """Show what a run would do."""
+    """Show what a run would do, or cut it into shards."""
+    if "shards" in args and (args.shards or args.out):
+        return await _plan_shards(args, environ)
     async with open_configured(args, environ) as app:
         api = app.settings.api
+        choice = await _shard(app, args) if "shard" in args and args.shard else choice_of(args)
         summary = summarise_plan(
-            await app.plan(choice_of(args)), page_size=api.page_size, requests_per_minute=api.requests_per_minute
+            await app.plan(choice), page_size=api.page_size, requests_per_minute=api.requests_per_minute
         )
     if args.json:
         emit(render.to_json(summary))
@@ -65,12 +69,32 @@ async def plan(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     return ExitCode.OK
 
 
+async def _plan_shards(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
+    if not (args.shards and args.out):
+        raise UsageError("plan: --shards and --out go together; give how many shards and the file to write them to")
+    async with open_configured(args, environ) as app:
+        sharded = await app.plan_shards(choice_of(args), args.shards, args.out)
+    if args.json:
+        emit(render.to_json(sharded))
+        return ExitCode.OK
+    if sharded.shards:
+        show(render.shards_grid(sharded.shards))
+    emit(render.shards_text(args.out, sharded.shards))
+    return ExitCode.OK
+
+
 async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Export what is not settled yet."""
     if args.dry_run:
         return await plan(args, environ)
     async with open_configured(args, environ) as app:
-        return await export(app, choice_of(args), log_format=args.log_format, as_json=args.json)
+        choice = await _shard(app, args) if args.shard else choice_of(args)
+        return await export(app, choice, log_format=args.log_format, as_json=args.json)
+
+
+async def _shard(app: App, args: Namespace) -> Choice:
+    url, index = args.shard
+    return await app.shard(url, index, choice_of(args))
 
 
 async def export(app: App, choice: Choice, *, log_format: str | None, as_json: bool = False) -> ExitCode:

@@ -9,16 +9,18 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Protocol, cast
 
-from exporter.cli import lines, output
+from exporter.cli import output
 from exporter.cli.codes import ExitCode
+from exporter.cli.progress import log_style
 from exporter.core.text import printable
 from exporter.errors import ExporterError, UsageError
-from exporter.process import tune_memory
+from exporter.jobs.lines import Line, as_json
+from exporter.process import loop_factory, tune_memory
 
 #: The modules of the commands that need no configuration, or more than one module; all others are in `commands`.
 _MODULES = {"demo": "demo", "init": "init", "report": "report", "sandbox": "sandbox"}
@@ -41,7 +43,7 @@ def dispatch(args: Namespace) -> ExitCode:
     module = import_module(f"exporter.cli.{_MODULES.get(args.command, 'commands')}")
     command = cast(Command, getattr(module, args.command))
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_stoppable(command, args))
     except UsageError as error:
         for line in str(error).splitlines():  # one for each mistake in a configuration
@@ -70,20 +72,11 @@ async def _stoppable(command: Command, args: Namespace) -> ExitCode:
         return ExitCode.INTERRUPTED
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster loop, where there is one for this platform; None for asyncio's own."""
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - it may be missing
-    except ImportError:
-        return None
-    return new_event_loop
-
-
 def _complain(error: ExporterError, args: Namespace) -> None:
     """Say why a command could not go on; as an object where its log is made of objects."""
-    if "log_format" in args and lines.log_style(args.log_format) == "json":
-        line = lines.Line(level="error", event="stopped", message=str(error))
-        output.tell(lines.as_json(line, datetime.now(UTC)))
+    if "log_format" in args and log_style(args.log_format) == "json":
+        line = Line(level="error", event="stopped", message=str(error))
+        output.tell(as_json(line, datetime.now(UTC)))
     else:
         _tell(str(error))
 

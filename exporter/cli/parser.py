@@ -19,6 +19,7 @@ DIALECTS = ("athena", "spark", "duckdb")
 SANDBOX_PORT = 8700
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile("[0-9]{1,5}")
 _CUSTOMER = re.compile("[1-9][0-9]*")
 #: Ids are integers of 64 bits.
 _LAST_ID = 2**63 - 1
@@ -112,12 +113,27 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 def _plan(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     _add_narrowing(parser)
+    parser.add_argument(
+        "--shards",
+        metavar="N",
+        type=_whole(1, 10_000),
+        help="cut it into at most N parts, balanced by requests, no credential in two (default: show it whole)",
+    )
+    parser.add_argument(
+        "--out", metavar="URL", help="file to write the shards to, or s3://bucket/key; with --shards (no default)"
+    )
     _add_json(parser)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     _add_narrowing(parser)
+    parser.add_argument(
+        "--shard",
+        metavar="URL#K",
+        type=_shard,
+        help="only shard K, from 0 on, of the file that plan --out wrote (default: everything)",
+    )
     parser.add_argument(
         "--rewrite", action="store_true", help="replace a dataset that is published at another grain (default: refuse)"
     )
@@ -280,6 +296,13 @@ def _customer(text: str) -> int:
     if not _CUSTOMER.fullmatch(text) or int(text) > _LAST_ID:
         raise argparse.ArgumentTypeError(f'is "{text}" instead of a whole number from 1 on, in digits')
     return int(text)
+
+
+def _shard(text: str) -> tuple[str, int]:
+    url, _, number = text.rpartition("#")
+    if not url or not _NUMBER.fullmatch(number):
+        raise argparse.ArgumentTypeError(f'is "{text}" instead of a file and a number, such as plan.json#0')
+    return url, int(number)
 
 
 def _day(text: str) -> date:

@@ -1,12 +1,18 @@
 """Who looks on while a run works: a live bar for a person, or lines for a log; always on stderr."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exporter.cli.lines import LineLog, log_style
-from exporter.cli.meter import Meter
-from exporter.cli.output import tell
+from exporter.cli.output import is_terminal, tell
 from exporter.jobs.events import Observer
+from exporter.jobs.lines import LineLog
+from exporter.jobs.meter import Meter
+
+
+def log_style(log_format: str | None) -> str:
+    """How a run is told: "json" or "text" as asked for, else "bar" where a person looks at stderr, else "json"."""
+    return log_format or ("bar" if is_terminal(sys.stderr) else "json")
 
 
 @contextmanager

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC
 
 from exporter.cli.grid import Grid
-from exporter.cli.meter import Meter
-from exporter.cli.summary import DatasetSummary, PlanSummary, RunSummary
 from exporter.core.manifest import Change, RunState
 from exporter.core.moved import AgeBand, DatasetChanges
 from exporter.core.receipt import Receipt
+from exporter.core.reply import plain
+from exporter.core.shards import Shard
+from exporter.core.summary import DatasetSummary, PlanSummary, RunSummary
 from exporter.core.text import printable
 from exporter.jobs.doctor import Check
+from exporter.jobs.meter import Meter
 from exporter.jobs.verify import Verified
 
 #: Studios that are named where a credential has many.
@@ -25,17 +26,7 @@ _CHANGED = ("changed", "rows added", "gone", "recounted", "change of the sum")
 
 def to_json(value: object) -> str:
     """One JSON object: a dataclass, or what JSON can say with dataclasses in it."""
-    return json.dumps(value, indent=2, default=_plain) + "\n"
-
-
-def _plain(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    return json.dumps(value, indent=2, default=plain) + "\n"
 
 
 def duration(seconds: float) -> str:
@@ -86,6 +77,23 @@ def plan_text(plan: PlanSummary) -> str:
     else:
         lines.append(f"nothing to fetch: {plan.settled:,} tasks are settled")
     return "".join(f"{line}\n" for line in lines)
+
+
+def shards_grid(shards: Sequence[Shard]) -> Grid:
+    """What each shard has to do."""
+    return Grid(
+        columns=("shard", "studios", "requests", "least time"),
+        rows=tuple(
+            (shard.index, len(shard.studios), shard.requests, duration(shard.minutes * _MINUTE_S)) for shard in shards
+        ),
+    )
+
+
+def shards_text(url: str, shards: Sequence[Shard]) -> str:
+    """Where the shards are, and how one is run."""
+    if not shards:
+        return f"nothing to fetch; {url} holds no shard\n"
+    return f"{len(shards):,} shards in {url}; run each, from 0 on: exporter run --shard '{url}#0'\n"
 
 
 def run_grid(run: RunSummary) -> Grid:

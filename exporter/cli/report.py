@@ -12,11 +12,11 @@ from exporter.cli.commands import RUNS_LEARNT_FROM, RUNS_SHOWN, choice_of, open_
 from exporter.cli.grid import Grid
 from exporter.cli.html import Section, page
 from exporter.cli.output import emit
-from exporter.cli.summary import RunSummary, summarise_runs
 from exporter.core.ledger import Ledger
 from exporter.core.moved import DatasetChanges, what_moved
 from exporter.core.partition import Partition
 from exporter.core.report import DatasetName
+from exporter.core.summary import RunSummary, summarise_runs
 from exporter.errors import UsageError
 
 

@@ -13,11 +13,11 @@ class UnreadableError(Exception):
 
 
 def new_client(service: str, region: str | None = None) -> Any:
-    """A boto3 client, with what the environment of the process says of credentials and region."""
+    """A boto3 client, with what the environment of the process says of credentials and region at this moment."""
     import boto3  # noqa: PLC0415 - see above
 
     with aws_faults():
-        return boto3.client(service, region_name=region)  # type: ignore[call-overload]
+        return boto3.session.Session().client(service, region_name=region)  # type: ignore[call-overload]
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """From settings to the values of the core that jobs work with, and to what a manifest may show."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -132,3 +134,8 @@ def public(settings: Settings) -> dict[str, Any]:
         if holder[key] and not is_reference(holder[key]):
             holder[key] = "***"
     return tree
+
+
+def fingerprint(settings: Settings) -> str:
+    """Tells one configuration from another, and nothing of any secret."""
+    return hashlib.sha256(json.dumps(public(settings), sort_keys=True).encode()).hexdigest()[:16]

@@ -106,9 +106,9 @@ class StagedFetch:
         return any(page.withheld for _, page in self.pages.values())
 
     @property
-    def oldest_page_at(self) -> datetime:
-        """When the first page came."""
-        return min(page.received_at for _, page in self.pages.values())
+    def newest_page_at(self) -> datetime:
+        """When the last page came."""
+        return max(page.received_at for _, page in self.pages.values())
 
 
 def collect_fetches(segments: Iterable[tuple[str, SegmentRecord]]) -> Mapping[tuple[DatasetName, str], StagedFetch]:

@@ -27,11 +27,16 @@ from exporter.tables.segment import decode_segment
 #: A run that was stopped, killed or partly failed is gone on with for so long. A nightly run starts afresh.
 CONTINUE_WITHIN = timedelta(hours=12)
 
-#: Pages of a fetch that was not completed are used for so long; the report may change meanwhile.
+#: A fetch that was not completed is gone on with for so long after its last page; the report may change meanwhile.
+#: Counted from the last one, since a fetch may need longer than any one process has; it is then no older than it would
+#: be had it not been stopped.
 PAGES_KEEP = timedelta(minutes=15)
 
 #: A run on another machine that has not been seen for so long is dead.
 SEEN_WITHIN = timedelta(minutes=2)
+
+#: What a dead run left for tasks that nobody asks for any more is kept for so long.
+KEEP = timedelta(days=7)
 
 #: Segments that are read side by side.
 READS_AT_ONCE = 8
@@ -48,6 +53,7 @@ class Owner:
         host: the machine, until it restarts; empty where that cannot be told.
         process: the process on it, never used twice.
         ended: the run let go of what it staged.
+        studios: whose rows it stages; empty where that is not known.
     """
 
     run_id: str
@@ -57,6 +63,7 @@ class Owner:
     host: str
     process: str
     ended: bool = False
+    studios: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """As it stands in the staging area."""
@@ -69,7 +76,7 @@ def parse_owner(data: bytes) -> Owner:
     try:
         document = json.loads(data)
         moments = {name: parse_moment(document[name]) for name in ("began_at", "seen_at")}
-        return Owner(**{**document, **moments})
+        return Owner(**{**document, **moments, "studios": tuple(document.get("studios", ()))})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a run's record: {error}") from error
 
@@ -123,7 +130,9 @@ def pick(
         # Without a total (CSV) nothing would show that the report changed between its pages.
         told = any(page.total is not None for _, page in fetch.pages.values())
         comparable = not drops_keys(task.dataset) and not fetch.is_reduced
-        return told and now - fetch.oldest_page_at <= PAGES_KEEP and comparable
+        if not told or now - fetch.began_at > CONTINUE_WITHIN:
+            return False
+        return now - fetch.newest_page_at <= PAGES_KEEP and comparable
 
     return max(
         (fetch for fetch in fetches if good(fetch)),
@@ -195,6 +204,9 @@ async def _claim(
             return None
         if scope.full and not owner.full:
             return None
+        others = owner.studios and not {studio.id for studio in scope.studios} & {*owner.studios}
+        if others and scope.began_at - owner.seen_at <= KEEP:
+            return None  # another shard's, that will go on with it
         claimed = replace(owner, host=me.host, process=me.process, seen_at=me.seen_at, ended=False)
         if await put_if(store, owner_key(run_id), claimed.to_json(), condition):
             return claimed

@@ -1,18 +1,15 @@
 """Clears up the staging area after a run, and leaves there what others may still need."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from exporter.core.partition import owner_key, parse_partition, staging_prefix
 from exporter.core.plan import Plan, Scope, TaskId
 from exporter.core.staged import SegmentRecord, StagedPage
 from exporter.errors import TakenOverError
 from exporter.jobs.presence import say_ended, still_ours
-from exporter.jobs.resume import Leftovers, Owner
+from exporter.jobs.resume import KEEP, Leftovers, Owner
 from exporter.store.base import ObjectStore
-
-#: What a dead run left for tasks that nobody asks for any more is kept for so long.
-KEEP = timedelta(days=7)
 
 
 def needed_by_others(

@@ -131,6 +131,37 @@ async def test_dry_run_is_the_plan(exported):
     assert "24 tasks to fetch, 0 settled" in plan.stdout
 
 
+async def test_shards_are_planned_and_run_one_by_one(program):
+    planned = await program("plan", "--shards", "2", "--out", "plans/a.json", "--start", "2025-12-01")
+    assert planned.code == 0, planned.stderr
+    assert planned.stdout.endswith(
+        "2 shards in plans/a.json; run each, from 0 on: exporter run --shard 'plans/a.json#0'\n"
+    )
+    dry = await program("run", "--dry-run", "--json", "--shard", "plans/a.json#1")
+    assert (dry.document["tasks"], len(dry.document["credentials"])) == (1, 1)
+    for number in range(2):
+        ran = await program("run", "--json", "--shard", f"plans/a.json#{number}")
+        assert (ran.code, ran.document["totals"]["published"]) == (0, 1), ran.stderr
+    again = await program("plan", "--json", "--shards", "2", "--out", "plans/a.json", "--start", "2025-11-01")
+    assert (again.document["shards"][0]["requests"], again.document["start"]) == (1, "2025-11-01")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", "--shards", "2"), "--shards and --out go together"),
+        (("plan", "--out", "p.json"), "--shards and --out go together"),
+        (("run", "--shard", "p.json#0"), "p.json: there is no such file"),
+        (("run", "--shard", "p.json"), "instead of a file and a number"),
+        (("run", "--shard", "p.json#0", "--rewrite"), "rewritten as a whole"),
+    ],
+)
+async def test_a_shard_that_cannot_be_is_refused(program, arguments, said):
+    ended = await program(*arguments)
+    assert ended.code == 2
+    assert said in ended.stderr
+
+
 async def test_status_before_the_first_run_says_so(program):
     ended = await program("status")
     assert (ended.code, ended.stdout) == (0, "there is no run yet\n")

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from exporter.app import Choice
-from exporter.cli.summary import least_requests
 from exporter.core.manifest import RunState, TaskState
+from exporter.core.summary import least_requests
 from exporter.jobs.events import HeldAgainst
 from exporter.sandbox.faults import Fault
 from exporter.sandbox.options import SandboxOptions

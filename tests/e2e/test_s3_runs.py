@@ -1,9 +1,14 @@
 """The program as a user has it, with a bucket on a real HTTP server as its sink."""
 
+import asyncio
+
 import pytest
 
+from exporter.errors import UsageError
+from exporter.lambda_handler import handler
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.server import serve
+from exporter.store.open import open_store
 from tests.support.command import Exporter
 from tests.support.exports import config_for, small_world, tokens_of
 from tests.support.s3_servers import moto_server, seaweedfs_server
@@ -42,3 +47,32 @@ async def test_a_bucket_is_examined_filled_found_settled_and_verified(bucket, tm
         secrets = [*tokens_of(world).values(), bucket.secret_key]
         said = "".join(ended.stdout + ended.stderr for ended in (doctor, first, again))
         assert not any(secret in said for secret in secrets)
+
+
+async def test_a_function_finds_its_configuration_and_its_shards_in_a_bucket(bucket, tmp_path, monkeypatch):
+    world, url = small_world(), f"s3://{bucket.bucket}/plans/tonight.json"
+    async with serve(world, SandboxOptions(rate=None)) as sandbox:
+        text = config_for(sandbox.base_url, world, sink=f"s3://{bucket.bucket}/function")
+        config = f'{text}endpoint_url = "{bucket.endpoint_url}"\n'.encode()
+        environment = bucket.environment | tokens_of(world) | {"AWS_ENDPOINT_URL_S3": bucket.endpoint_url}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        store = open_store(f"s3://{bucket.bucket}", endpoint_url=bucket.endpoint_url)
+        await store.put("exporter.toml", config)
+        await store.close()
+
+        async def call(**event):
+            event["config"] = f"s3://{bucket.bucket}/exporter.toml"
+            return await asyncio.to_thread(handler, event, Plenty())
+
+        assert (await call(command="plan", shards=2, out=url))["shards"] == 2
+        answers = [await call(shard=f"{url}#{index}") for index in (0, 1)]
+        assert [(answer["state"], answer["totals"]["published"]) for answer in answers] == [("ok", 3)] * 2
+        assert (await call(command="verify"))["state"] == "ok"
+        with pytest.raises(UsageError, match="there is no such file"):
+            await call(shard=f"s3://{bucket.bucket}/plans/another.json#0")
+
+
+class Plenty:
+    def get_remaining_time_in_millis(self):
+        return 300_000

@@ -8,7 +8,6 @@ import pytest
 
 from exporter.cli.commands import extra_columns, location
 from exporter.cli.grid import Grid, aligned
-from exporter.cli.meter import Meter
 from exporter.cli.render import (
     changes_age_grid,
     changes_run_grid,
@@ -23,14 +22,15 @@ from exporter.cli.render import (
     to_json,
     verified_text,
 )
-from exporter.cli.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
 from exporter.core.manifest import Change, RunState, TaskState, Totals
 from exporter.core.moved import what_moved
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import ColumnType
 from exporter.core.studio import StudioId
+from exporter.core.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
 from exporter.core.window import Window
 from exporter.jobs.doctor import Check
+from exporter.jobs.meter import Meter
 from exporter.jobs.verify import SourceTotal, Verified
 from tests.support.run_events import (
     DATASET,

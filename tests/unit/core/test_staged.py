@@ -61,10 +61,10 @@ def test_a_fetch_is_gathered_from_the_segments_of_all_the_runs_that_worked_on_it
     assert (partial.segments, partial.seal) == (("a",), None)
 
 
-def test_a_fetch_knows_when_its_first_page_came():
+def test_a_fetch_knows_when_its_last_page_came():
     segments = [("b", segment(page("f", 0, minute=5))), ("a", segment(page("f", 100, minute=2), page("f", 200)))]
     [fetch] = collect_fetches(segments).values()
-    assert fetch.oldest_page_at == LATER
+    assert fetch.newest_page_at == LATER + timedelta(minutes=5)
 
 
 def test_a_segment_is_named_once_however_many_pages_it_holds():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -49,6 +50,37 @@ async def test_what_a_run_stages_until_it_is_taken_over_is_taken_over_too():
     leftovers = await take_over(store, make_scope(month("2025-01")), ME, is_running=lambda _owner: False)
 
     assert sorted(leftovers.segments) == [segment_key(DYING.run_id, 0), segment_key(DYING.run_id, 1)]
+
+
+@pytest.mark.parametrize(("studios", "is_taken"), [((), True), (("cove", "harbour-yoga"), True), (("cove",), False)])
+async def test_what_a_dead_run_over_other_studios_staged_is_left_to_its_own_shard(studios, is_taken):
+    store = MemoryStore()
+    await store.put(owner_key(DYING.run_id), replace(DYING, studios=studios).to_json())
+    leftovers = await take_over(store, make_scope(month("2025-01")), ME, is_running=lambda _owner: False)
+    assert [owner.run_id for owner in leftovers.owners] == (["old"] if is_taken else [])
+
+
+async def test_what_a_run_over_other_studios_left_is_taken_by_anyone_after_a_week():
+    store = MemoryStore()
+    await store.put(owner_key(DYING.run_id), replace(DYING, studios=("cove",)).to_json())
+    later = make_scope(month("2025-01"), began_at=LATER + timedelta(days=8))
+    leftovers = await take_over(store, later, ME, is_running=lambda _owner: False)
+    assert [owner.run_id for owner in leftovers.owners] == ["old"]
+
+
+def test_a_fetch_is_gone_on_with_for_a_while_after_its_last_page_however_long_it_takes():
+    fetch = staged(250, 250)
+    key, last = fetch.pages[100]
+    fetch.pages[100] = (key, replace(last, received_at=LATER + timedelta(hours=2)))
+    task = make_task(make_studio(), month("2025-01"))
+
+    def is_used(after):
+        return pick([fetch], task, make_scope(month("2025-01"), began_at=LATER + after)) is fetch
+
+    assert is_used(timedelta(hours=2, minutes=14))
+    assert not is_used(timedelta(hours=2, minutes=16))
+    fetch.pages[100] = (key, replace(last, received_at=LATER + timedelta(hours=13)))
+    assert not is_used(timedelta(hours=13, minutes=1)), "what began half a day ago begins anew"
 
 
 def staged(*totals: int | None) -> StagedFetch:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.cli.meter import Meter
 from exporter.jobs.events import Attempted, Ended, PageStaged, Planned, Refetched, TaskFetched
+from exporter.jobs.meter import Meter
 from tests.support.run_events import RUN_ID, make_manifest, make_plan_of, make_tasks
 
 

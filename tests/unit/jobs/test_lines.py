@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from exporter.cli.bar import open_bar, sentence
-from exporter.cli.lines import Line, LineLog, as_json, as_text
-from exporter.cli.meter import Meter, Snapshot
 from exporter.core.manifest import RunState, Totals
 from exporter.core.reconcile import Reconciled
 from exporter.core.text import printable
@@ -28,6 +26,8 @@ from exporter.jobs.events import (
     TaskFetched,
     Waiting,
 )
+from exporter.jobs.lines import Line, LineLog, as_json, as_text
+from exporter.jobs.meter import Meter, Snapshot
 from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

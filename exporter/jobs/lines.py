@@ -5,16 +5,13 @@ that went wrong are told together, at most every ten seconds; control characters
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from exporter.cli.meter import Meter
-from exporter.cli.output import is_terminal
-from exporter.cli.summary import worst
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
+from exporter.core.summary import worst
 from exporter.core.text import printable
 from exporter.jobs.events import (
     ClockBehind,
@@ -28,6 +25,7 @@ from exporter.jobs.events import (
     TaskFetched,
     Waiting,
 )
+from exporter.jobs.meter import Meter
 
 #: The least time between two lines about requests that went wrong.
 TROUBLE_EVERY_S = 10.0
@@ -50,11 +48,6 @@ class Line:
     event: str
     message: str
     fields: Mapping[str, object] = field(default_factory=dict)
-
-
-def log_style(log_format: str | None) -> str:
-    """How a run is told: "json" or "text" as asked for, else "bar" where a person looks at stderr, else "json"."""
-    return log_format or ("bar" if is_terminal(sys.stderr) else "json")
 
 
 def as_json(line: Line, now: datetime, run_id: str = "") -> str:
