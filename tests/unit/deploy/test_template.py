@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from exporter.cli.lines import as_json, describe
 from exporter.config import values
 from exporter.config.load import parse_settings
 from exporter.jobs.events import Ended
+from exporter.jobs.lines import as_json, describe
 from exporter.tables.ddl import Dialect, ddl
 from tests.support.exports import bench
 from tests.support.templates import DEPLOY, Template, as_list
