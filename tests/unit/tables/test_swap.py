@@ -83,7 +83,8 @@ def whole(old_state, new_state, left_out, extras=()):
     """The same by whole tables: bytes, and what changed."""
     _, old, ledger = published(old_state)
     fresh = Ledger(grain=STRIKES.grain.id, entries=entries(new_state, LATER, 1))
-    new, fresh = leave_out(table_of(new_state, LATER, extras), fresh, left_out)
+    # Columns that nobody asked for come with what is fetched; where nothing is, none comes.
+    new, fresh = leave_out(table_of(new_state, LATER, extras if new_state else ()), fresh, left_out)
     old, ledger = leave_out(old, ledger, left_out)
     merged = replace_tasks(old, new, list(new_state), STRIKES)
     again = [one for one in new_state if one in old_state]
