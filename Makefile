@@ -36,11 +36,12 @@ demo: setup ## export five made-up studios x twelve months into ./demo-lake, ver
 test: setup ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup
 
-check: setup ## all that CI does: format, lint, types, imports, tests
+check: setup ## all that CI does: format, lint, types, imports, known vulnerabilities, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory audit
 	@$(MAKE) --no-print-directory test
 
 format: setup ## put every file into the project's format
@@ -73,10 +74,8 @@ fuzz: setup ## feed made-up bytes to the page parser for SECONDS (60), with athe
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements-fuzz.txt || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
 	mkdir -p .fuzz && $(BIN)/python fuzz/fuzz_pages.py .fuzz fuzz/seeds -artifact_prefix=.fuzz/ -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
 
-audit: setup ## look the locked packages up in a database of known vulnerabilities (asks a service)
-	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
-	@$(BIN)/uv pip install --quiet --python .venv-audit/bin/python --require-hashes -r requirements-audit.txt
-	@.venv-audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements-dev.txt
+audit: .venv-audit/.ready ## look the locked packages up in a database of known vulnerabilities, where one can be asked
+	@$(BIN)/python -m tests.audit .venv-audit/bin/pip-audit requirements-run.txt
 
 simulate: setup ## play SEEDS=10000 scenarios of everything going wrong, on a virtual clock
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
