@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -19,6 +20,7 @@ from exporter.app import Choice
 from exporter.core.metrics import UNITS
 from exporter.errors import ConfigError, StoreError
 from exporter.jobs.events import NotPublished, Opened
+from exporter.lambda_handler import handler
 from exporter.sandbox.faults import parse_faults
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.server import serve
@@ -251,6 +253,18 @@ async def test_the_program_sends_all_it_has_to_tell_before_it_ends(tmp_path):
     }
     assert metrics
     assert not [word for message in came for word in leaked_words(str(message))]
+
+
+async def test_a_function_has_sent_all_it_has_to_tell_before_it_answers(tmp_path, monkeypatch):
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000)
+    async with collector() as (url, came), program(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=url) as exporter:
+        for name, value in exporter.environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        for number in (1, 2):  # a warm start tells of its own run alone
+            answer = await asyncio.to_thread(handler, {"full": True}, context)
+            told = [str(message) for message in came if isinstance(message, ExportTraceServiceRequest)]
+            assert (answer["state"], sum(text.count('name: "run"') for text in told)) == ("ok", number)
 
 
 @pytest.mark.parametrize(
