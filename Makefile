@@ -58,7 +58,7 @@ lock: setup ## choose dependency versions anew and write the requirements files 
 	@$(COMPILE) --upgrade --group deploy -o requirements-deploy.txt
 	@$(COMPILE) --upgrade --group checkov -o requirements-checkov.txt
 	@$(COMPILE) --constraint requirements-dev.txt pyproject.toml -o requirements-run.txt
-	@$(COMPILE) --constraint requirements-dev.txt --group image pyproject.toml -o requirements-image.txt
+	@$(COMPILE) --constraint requirements-dev.txt --extra otel --group image pyproject.toml -o requirements-image.txt
 	@echo uv | $(COMPILE) --upgrade - -o requirements-uv.txt
 
 test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)

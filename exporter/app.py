@@ -18,13 +18,12 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from exporter import __version__
-from exporter.api.base import Outcome, ReportSource
+from exporter.api.base import Attempt, Outcome, ReportSource
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions, ListStyle, Pagination
 from exporter.config import values
 from exporter.config.secrets import Secret, resolve_all
 from exporter.config.settings import Settings
-from exporter.core.answer import PageRequest
 from exporter.core.erasure import Person
 from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
@@ -41,12 +40,15 @@ from exporter.jobs import doctor, export, forget, leases, shards, verify
 from exporter.jobs.account import Tally
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
+from exporter.jobs.meter import Meter
 from exporter.jobs.resume import Leftovers, Owner, continued
 from exporter.jobs.tenure import Surroundings
 from exporter.process import Here
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
 from exporter.tables.privacy import hash_of
+from exporter.telemetry.environment import Telemetry, off, telemetry_of
+from exporter.telemetry.watch import watched
 
 _V = TypeVar("_V")
 
@@ -94,6 +96,7 @@ class App:
         store: the sink.
         datasets, studios: all that are configured.
         here: who this process is to other runs.
+        telemetry: makes what tells of a run to OpenTelemetry.
         clock: the time, UTC.
         is_running: whether the process of another run lives; None where that cannot be told from here.
     """
@@ -104,6 +107,7 @@ class App:
     datasets: tuple[Dataset, ...]
     studios: tuple[Studio, ...]
     here: Here = field(default_factory=Here)
+    telemetry: Callable[[], Telemetry | None] = off
     clock: Callable[[], datetime] = utc_now
     is_running: Callable[[Process], bool | None] = field(init=False)
 
@@ -192,24 +196,28 @@ class App:
 
     async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
         """Export what *choice* lacks."""
+        async with watched(observer, self.telemetry, self._make_meter) as everybody:
+            return await self._run(choice, everybody)
+
+    async def _run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
         now = self.clock()
         scope = self.scope(choice, now)
         me = self._owner(now, scope.studios, full=choice.full)
         tally = Tally()
 
-        def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
-            throttled = outcome is Outcome.THROTTLED
+        def on_attempt(attempt: Attempt) -> None:
+            request, throttled = attempt.request, attempt.outcome is Outcome.THROTTLED
             if request.grand_total:
-                tally.note_total(request.dataset.name, throttled=throttled, size_bytes=size_bytes)
+                tally.note_total(request.dataset.name, throttled=throttled, size_bytes=attempt.size_bytes)
             else:
                 tally.note(
                     (request.dataset.name, request.studio.id, request.window),
-                    attempt=attempt,
-                    ok=outcome is Outcome.OK,
+                    attempt=attempt.number,
+                    ok=attempt.outcome is Outcome.OK,
                     throttled=throttled,
-                    size_bytes=size_bytes,
+                    size_bytes=attempt.size_bytes,
                 )
-            observer(Attempted(attempt=attempt, outcome=outcome.value))
+            observer(Attempted(attempt=attempt))
 
         async with self._source(on_attempt, self._leases(me, observer)) as (source, gate):
             doors = export.Doors(
@@ -309,6 +317,10 @@ class App:
         api = self.settings.api
         return Pace(api.requests_per_minute, spread=api.spread, random=random.random)
 
+    def _make_meter(self) -> Meter:
+        api = self.settings.api
+        return Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
+
     def _leases(self, me: Owner, observer: Observer) -> leases.Leases:
         tokens = self._tokens()
 
@@ -336,7 +348,7 @@ class App:
     @asynccontextmanager
     async def _source(
         self,
-        on_attempt: Callable[[PageRequest, int, Outcome, int], None],
+        on_attempt: Callable[[Attempt], None],
         permits: leases.Leases | None,
         *,
         max_attempts: int | None = None,
@@ -395,6 +407,7 @@ async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | 
             datasets=values.datasets(settings, hash_id),
             studios=values.studios(settings, secrets),
             here=here or Here(),
+            telemetry=functools.partial(telemetry_of, environ, settings.api.base_url),
         )
     finally:
         await store.close()
@@ -432,5 +445,5 @@ def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_
     return tuple(value for name, value in known.items() if not names or name in names)
 
 
-def _tell_nobody(_request: PageRequest, _attempt: int, _outcome: Outcome, _size_bytes: int) -> None:
+def _tell_nobody(_attempt: Attempt) -> None:
     pass

@@ -1,5 +1,6 @@
 """The door to the report API: what a job may ask of whoever stands behind it."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,6 +13,27 @@ class Outcome(StrEnum):
     OK = "ok"
     THROTTLED = "throttled"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request that had its turn.
+
+    Attributes:
+        request: what was asked.
+        number: which attempt; counts from 1.
+        outcome: how it ended.
+        status: of the answer; None where none came.
+        size_bytes: of its body, as it came over the network.
+        seconds: from the sending to the end.
+    """
+
+    request: PageRequest
+    number: int
+    outcome: Outcome
+    status: int | None
+    size_bytes: int
+    seconds: float
 
 
 class ReportSource(Protocol):

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
-from exporter.api.base import Outcome
+from exporter.api.base import Attempt, Outcome
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
@@ -48,15 +48,15 @@ class Gate(Protocol):
         ...
 
 
-#: Told of each attempt that had its turn: what was asked, which attempt, how it ended, bytes of body that came.
-OnAttempt = Callable[[PageRequest, int, Outcome, int], None]
+#: Told of each attempt that had its turn, at its end.
+OnAttempt = Callable[[Attempt], None]
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _tell_nobody(_request: PageRequest, _attempt: int, _outcome: Outcome, _size_bytes: int) -> None:
+def _tell_nobody(_attempt: Attempt) -> None:
     pass
 
 
@@ -117,9 +117,12 @@ class ReportClient:
         token = self._tokens[request.studio.credential]()
         headers = build_headers(request, self._options, token)
         body = _Body(self._options.max_body_bytes)
-        outcome = Outcome.FAILED
+        outcome, status = Outcome.FAILED, None
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             answer = await self._ask(request, url, headers, body)
+            status = answer.status
             page = parse_answer(request, answer, self._options, secret=token)
             outcome = Outcome.OK
             return page
@@ -127,7 +130,16 @@ class ReportClient:
             outcome = Outcome.THROTTLED
             raise
         finally:
-            self._on_attempt(request, number, outcome, body.size_bytes)
+            self._on_attempt(
+                Attempt(
+                    request=request,
+                    number=number,
+                    outcome=outcome,
+                    status=status,
+                    size_bytes=body.size_bytes,
+                    seconds=clock() - began,
+                )
+            )
 
     async def _ask(self, request: PageRequest, url: URL, headers: Mapping[str, str], body: "_Body") -> RawAnswer:
         """One exchange, within the time limit."""

@@ -1,4 +1,4 @@
-"""What a run cost and did, as lines that CloudWatch reads metrics from. Pure.
+"""What a run cost and did, as measures; also as lines that CloudWatch reads them from. Pure.
 
 Source: Amazon CloudWatch user guide, "Specification: Embedded metric format".
 """
@@ -8,8 +8,8 @@ from datetime import datetime
 
 from exporter.core.manifest import Manifest
 
-#: Names and units.
-_UNITS: Mapping[str, str] = {
+#: Names and units of all measures, in CloudWatch's words.
+UNITS: Mapping[str, str] = {
     "Rows": "Count",
     "RestatedRows": "Count",
     "Requests": "Count",
@@ -42,24 +42,29 @@ def embedded_metrics(
         rate_used: of the requests that all credentials are allowed a minute, the share in the busiest minute.
         peak_memory_bytes: of the process.
     """
-    of_the_run = {"HandOvers": int(more), "RateUsed": 100 * rate_used, "PeakMemory": peak_memory_bytes / 10**6}
     head = {
         "Timestamp": round(now.timestamp() * 1000),
         "CloudWatchMetrics": [
             {
                 "Namespace": namespace,
                 "Dimensions": [["dataset"]],
-                "Metrics": [{"Name": name, "Unit": unit} for name, unit in _UNITS.items()],
+                "Metrics": [{"Name": name, "Unit": unit} for name, unit in UNITS.items()],
             }
         ],
     }
     return [
-        {"_aws": head, "dataset": manifest.dataset, "run_id": manifest.run_id, **_of(manifest), **of_the_run}
+        {
+            "_aws": head,
+            "dataset": manifest.dataset,
+            "run_id": manifest.run_id,
+            **measures(manifest, more=more, rate_used=rate_used, peak_memory_bytes=peak_memory_bytes),
+        }
         for manifest in manifests
     ]
 
 
-def _of(manifest: Manifest) -> dict[str, float]:
+def measures(manifest: Manifest, *, more: bool, rate_used: float, peak_memory_bytes: int) -> dict[str, float]:
+    """Each of `UNITS`, of one dataset; the arguments are those of `embedded_metrics`."""
     changes = [task.changed for task in manifest.tasks if task.changed]
     totals = manifest.totals
     return {
@@ -69,5 +74,8 @@ def _of(manifest: Manifest) -> dict[str, float]:
         "Retries": totals.retries,
         "Throttled": totals.throttled,
         "FailedTasks": totals.failed,
+        "HandOvers": int(more),
         "Seconds": totals.seconds,
+        "RateUsed": 100 * rate_used,
+        "PeakMemory": peak_memory_bytes / 10**6,
     }

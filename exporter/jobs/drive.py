@@ -29,7 +29,7 @@ from exporter.errors import (
     StudioError,
 )
 from exporter.jobs.account import Account, Tally
-from exporter.jobs.events import Observer, TaskFetched
+from exporter.jobs.events import Observer, Opened, TaskFetched
 from exporter.jobs.fetch import Fetcher
 from exporter.tables.sketch import sketch
 
@@ -199,6 +199,7 @@ class Drivers:
 
     async def _do(self, task: Task, staged: StagedFetch | None) -> None:
         """Fetch one task; whatever goes wrong with it is its own outcome, unless the sink is at fault."""
+        self._observer(Opened(task=task))
         try:
             assembly = await self._fetcher.fetch(task, staged)
         except StudioError as error:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from exporter.api.base import Attempt
 from exporter.core.manifest import Manifest, ObjectRecord
+from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Task
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import DatasetName
@@ -45,6 +47,13 @@ class Spared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A task is begun."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageStaged:
     """One page is safe in the sink's staging area."""
 
@@ -57,8 +66,7 @@ class PageStaged:
 class Attempted:
     """One request ended."""
 
-    attempt: int
-    outcome: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,22 @@ class TaskFetched:
     task: Task
     rows: int
     error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publishing:
+    """All tasks of a partition are decided, and it is begun to publish what is whole of them."""
+
+    partition: Partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotPublished:
+    """A partition stays as it was, and the tasks that should have been published in it failed."""
+
+    partition: Partition
+    tasks: int
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +126,29 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryLost:
+    """Traces or metrics of the run did not, or may not all have reached whoever collects them."""
+
+    reason: str
+
+
 Event = (
     Planned
     | ClockBehind
     | Waiting
     | Spared
+    | Opened
     | PageStaged
     | Attempted
     | Refetched
     | TaskFetched
+    | Publishing
+    | NotPublished
     | PartitionPublished
     | HeldAgainst
     | Ended
+    | TelemetryLost
 )
 
 

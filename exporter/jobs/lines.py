@@ -18,11 +18,13 @@ from exporter.jobs.events import (
     Ended,
     Event,
     HeldAgainst,
+    NotPublished,
     PartitionPublished,
     Planned,
     Refetched,
     Spared,
     TaskFetched,
+    TelemetryLost,
     Waiting,
 )
 from exporter.jobs.meter import Meter
@@ -134,7 +136,7 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting() | Spared() | ClockBehind():
+        case Waiting() | Spared() | ClockBehind() | TelemetryLost():
             return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
@@ -144,20 +146,8 @@ def describe(event: Event) -> Line | None:
             return Line(level="error", event="failed", message=error, fields={**_place(task), "error": error})
         case Refetched(task=task, reason=reason):
             return Line(level="warning", event="refetched", message=f"{reason}; fetched again", fields=_place(task))
-        case PartitionPublished(object=record) if record.unchanged:
-            return Line(
-                level="info",
-                event="unchanged",
-                message=f"{record.key}: {record.rows} rows, as they were; not put again",
-                fields={"key": record.key, "rows": record.rows, "tasks": event.tasks},
-            )
-        case PartitionPublished(object=record):
-            return Line(
-                level="info",
-                event="published",
-                message=f"{record.key}: {record.rows} rows, {record.bytes} bytes",
-                fields={"key": record.key, "rows": record.rows, "bytes": record.bytes, "tasks": event.tasks},
-            )
+        case PartitionPublished() | NotPublished():
+            return _partition(event)
         case HeldAgainst():
             return _held_against(event)
         case Ended(manifests=manifests):
@@ -174,7 +164,7 @@ def describe(event: Event) -> Line | None:
             return None
 
 
-def _circumstance(event: Waiting | Spared | ClockBehind) -> Line:
+def _circumstance(event: Waiting | Spared | ClockBehind | TelemetryLost) -> Line:
     match event:
         case Waiting(where=where, holder=holder):
             return Line(
@@ -197,6 +187,33 @@ def _circumstance(event: Waiting | Spared | ClockBehind) -> Line:
                 message=f"this machine's clock says {_moment(now)}, but what is published was asked for up to"
                 f" {_moment(ahead)}: {tasks} tasks are fetched again; set the clock (NTP) if it is behind",
                 fields={"ahead": _moment(ahead), "tasks": tasks},
+            )
+        case TelemetryLost(reason=reason):
+            return Line(level="warning", event="telemetry", message=f"OpenTelemetry: {reason}")
+
+
+def _partition(event: PartitionPublished | NotPublished) -> Line:
+    match event:
+        case PartitionPublished(object=record) if record.unchanged:
+            return Line(
+                level="info",
+                event="unchanged",
+                message=f"{record.key}: {record.rows} rows, as they were; not put again",
+                fields={"key": record.key, "rows": record.rows, "tasks": event.tasks},
+            )
+        case PartitionPublished(object=record):
+            return Line(
+                level="info",
+                event="published",
+                message=f"{record.key}: {record.rows} rows, {record.bytes} bytes",
+                fields={"key": record.key, "rows": record.rows, "bytes": record.bytes, "tasks": event.tasks},
+            )
+        case NotPublished(partition=partition, error=error):
+            return Line(
+                level="error",
+                event="unpublished",
+                message=f"{partition.key}: {error}; it stays as it was",
+                fields={"key": partition.key, "tasks": event.tasks, "error": error},
             )
 
 

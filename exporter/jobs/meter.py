@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from exporter.api.base import Attempt, Outcome
 from exporter.core.manifest import Manifest
 from exporter.core.pace import WINDOW_S
 from exporter.core.plan import TaskId
@@ -88,8 +89,8 @@ class Meter:
                 self.allowed = self.requests_per_minute * len(event.plan.lanes())
                 self._tasks = len(event.plan.tasks)
                 self._started = self.clock()
-            case Attempted():
-                self._attempted(event)
+            case Attempted(attempt=attempt):
+                self._attempted(attempt)
             case PageStaged():
                 self._staged(event)
             case Refetched():
@@ -117,11 +118,11 @@ class Meter:
             left_s=self._left_s(left),
         )
 
-    def _attempted(self, event: Attempted) -> None:
+    def _attempted(self, attempt: Attempt) -> None:
         self.requests += 1
-        self.retries += event.attempt > 1
-        self.throttled += event.outcome == "throttled"
-        self.unanswered += event.outcome == "failed"
+        self.retries += attempt.number > 1
+        self.throttled += attempt.outcome is Outcome.THROTTLED
+        self.unanswered += attempt.outcome is Outcome.FAILED
         self._recent.append(self.clock())
         self._forget()
         self.peak = max(self.peak, len(self._recent))

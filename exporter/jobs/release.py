@@ -15,7 +15,7 @@ from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
-from exporter.jobs.events import Observer, PartitionPublished
+from exporter.jobs.events import NotPublished, Observer, PartitionPublished, Publishing
 from exporter.jobs.publish import Publication, Publisher
 from exporter.jobs.stage import Staging
 from exporter.tables.swap import Swap
@@ -120,6 +120,7 @@ class Release:
         if not whole and not drop_all:
             return
         fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
+        self._observer(Publishing(partition=partition))
         try:
             rows = await self._staging.rows(fetches)
             entries = tuple(
@@ -148,6 +149,7 @@ class Release:
         except (DataError, PlanConflictError) as error:
             for task in whole:
                 self._account.failed(task, f"{task}: {error}")
+            self._observer(NotPublished(partition=partition, tasks=len(whole), error=str(error)))
             return
         self._observer(PartitionPublished(object=publication.record, tasks=len(whole)))
         settled = _Settled(publication, whole, fetches)

@@ -84,7 +84,7 @@ class Setting:
             self.gate,
             retry=retry,
             now=lambda: NOW,
-            on_attempt=lambda request, number, outcome, size: self.attempts.append((number, outcome, size)),
+            on_attempt=lambda attempt: self.attempts.append((attempt.number, attempt.outcome, attempt.size_bytes)),
         )
 
     async def sleep(self, seconds):

@@ -210,8 +210,8 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "an attempt that failed is not counted",
         "api/client.py",
-        "            self._on_attempt(request, number, outcome, body.size_bytes)\n",
-        "            outcome is Outcome.OK and self._on_attempt(request, number, outcome, body.size_bytes)\n",
+        "            self._on_attempt(\n",
+        "            outcome is Outcome.OK and self._on_attempt(\n",
     ),
 )
 

@@ -8,12 +8,12 @@ from typing import cast
 
 import aiohttp
 
-from exporter.api.base import Outcome
+from exporter.api.base import Attempt, Outcome
 from exporter.api.client import ReportClient
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
-from exporter.core.answer import Format, PageRequest
+from exporter.core.answer import Format
 from exporter.core.lease import Lease
 from exporter.core.lease import Process as Holder
 from exporter.core.ledger import Entry
@@ -309,13 +309,14 @@ class _Play:
             permits=permits,
         )
 
-        def on_attempt(request: PageRequest, attempt: int, outcome: Outcome, size_bytes: int) -> None:
+        def on_attempt(attempt: Attempt) -> None:
+            request = attempt.request
             tally.note(
                 (request.dataset.name, request.studio.id, request.window),
-                attempt=attempt,
-                ok=outcome is Outcome.OK,
-                throttled=outcome is Outcome.THROTTLED,
-                size_bytes=size_bytes,
+                attempt=attempt.number,
+                ok=attempt.outcome is Outcome.OK,
+                throttled=attempt.outcome is Outcome.THROTTLED,
+                size_bytes=attempt.size_bytes,
             )
 
         client = ReportClient(

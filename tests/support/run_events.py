@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime
 
+from exporter.api.base import Attempt, Outcome
+from exporter.core.answer import PageRequest
 from exporter.core.catalogue import REPORTS
 from exporter.core.ledger import Entry
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
@@ -26,6 +28,20 @@ def make_tasks(studio: str, *, credential: str = "credential-1", months: int = 1
     end = date(2025 + months // 12, months % 12 + 1, 1)
     owner = Studio(id=StudioId(studio), credential=CredentialKey(credential))
     return tuple(Task(dataset=DATASET, studio=owner, window=w) for w in cut(date(2025, 1, 1), end, Every.MONTH))
+
+
+def make_attempt(task: Task | None = None, **changes: object) -> Attempt:
+    """One request for *task*, which went well."""
+    asked = task or make_tasks("harbour-yoga", months=1)[0]
+    values: dict[str, object] = {
+        "request": PageRequest(dataset=asked.dataset, studio=asked.studio, window=asked.window),
+        "number": 1,
+        "outcome": Outcome.OK,
+        "status": 200,
+        "size_bytes": 1000,
+        "seconds": 0.1,
+    }
+    return Attempt(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def make_plan_of(*tasks: Task, done: tuple[Done, ...] = ()) -> Plan:

@@ -76,7 +76,7 @@ def test_commands_that_ask_the_api_nothing_import_neither_its_client_nor_that_of
     (tmp_path / "exporter.toml").write_text(CONFIG.format(sink="lake"))
     arguments = arguments if "ddl" not in arguments else [*arguments, "--dialect", "duckdb"]
     modules = imported(command(*arguments), tmp_path)
-    assert not packages(modules) & {"aiohttp", "boto3", "botocore", "rich"}
+    assert not packages(modules) & {"aiohttp", "boto3", "botocore", "rich", "opentelemetry"}
     assert "exporter.jobs.export" in modules
 
 
@@ -91,4 +91,19 @@ def test_the_whole_program_imports_hardly_more_than_the_libraries_it_is_made_of(
     code = "import exporter.app, exporter.api.client, exporter.store.s3"
     ours = imported(code, tmp_path, boring=bare)
     foreign = {module for module in ours if not module.startswith("exporter")}
-    assert len(foreign) <= 1.15 * len(libraries)
+    assert not packages(foreign) & {"opentelemetry", "rich"}
+    assert len(foreign) <= 1.12 * len(libraries)
+
+
+def test_a_function_begins_without_the_clients_of_the_api_and_of_s3(tmp_path):
+    """They are imported when the first run asks for them, so that an event that is refused has not paid for them."""
+    libraries = imported("import aiohttp, boto3, pyarrow.parquet", tmp_path)
+    modules = imported("import exporter.lambda_handler", tmp_path)
+    assert not packages(modules) & {"aiohttp", "aiofiles", "boto3", "botocore", "opentelemetry", "rich", "tenacity"}
+    assert len(modules) <= 0.75 * len(libraries)
+
+
+@pytest.mark.parametrize(("variable", "on"), [("OTEL_SERVICE_NAME", False), ("OTEL_TRACES_EXPORTER", True)])
+def test_opentelemetry_is_imported_only_where_it_is_asked_for(variable, on, tmp_path):
+    code = f"from exporter.telemetry.environment import telemetry_of\ntelemetry_of({{{variable!r}: 'console'}}, 'http://a')"
+    assert ("opentelemetry" in packages(imported(code, tmp_path))) is on

@@ -40,4 +40,8 @@ def test_the_image_the_zip_and_the_tests_use_the_same_versions():
     image = locked("requirements-image.txt")
     assert run.items() <= tested.items()
     assert run.items() <= image.items()
-    assert set(image) - set(run) == {"awslambdaric", "simplejson", "snapshot-restore-py"}
+    runtime = {"awslambdaric", "simplejson", "snapshot-restore-py"}
+    telemetry = set(image) - set(run) - runtime
+    assert runtime < set(image)
+    assert "opentelemetry-sdk" in telemetry
+    assert {name: image[name] for name in telemetry}.items() <= tested.items()

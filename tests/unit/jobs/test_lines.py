@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from exporter.api.base import Outcome
 from exporter.cli.bar import open_bar, sentence
 from exporter.core.manifest import RunState, Totals
 from exporter.core.reconcile import Reconciled
@@ -19,16 +20,26 @@ from exporter.jobs.events import (
     ClockBehind,
     Ended,
     HeldAgainst,
+    NotPublished,
     PageStaged,
     PartitionPublished,
     Planned,
     Refetched,
     TaskFetched,
+    TelemetryLost,
     Waiting,
 )
 from exporter.jobs.lines import Line, LineLog, as_json, as_text
 from exporter.jobs.meter import Meter, Snapshot
-from tests.support.run_events import RUN_ID, make_done, make_manifest, make_object, make_plan_of, make_tasks
+from tests.support.run_events import (
+    RUN_ID,
+    make_attempt,
+    make_done,
+    make_manifest,
+    make_object,
+    make_plan_of,
+    make_tasks,
+)
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 TASK, SECOND = make_tasks("harbour-yoga", months=2)
@@ -47,7 +58,7 @@ def planned():
 
 
 def attempted(outcome):
-    return Attempted(attempt=1, outcome=outcome)
+    return Attempted(attempt=make_attempt(outcome=Outcome(outcome)))
 
 
 def log_of(*events, objects=True, clock=None):
@@ -94,6 +105,8 @@ def test_a_task_is_told_with_its_place():
         (ClockBehind(now=NOW, ahead=NOW + timedelta(days=1), tasks=3), "warning", "clock"),
         (Waiting(where="credential of harbour-yoga", holder="run-1"), "warning", "waiting"),
         (PartitionPublished(object=make_object(), tasks=1), "info", "published"),
+        (NotPublished(partition=TASK.partition, tasks=1, error="another grain"), "error", "unpublished"),
+        (TelemetryLost(reason="nobody listens"), "warning", "telemetry"),
         (Ended(manifests=(make_manifest(),)), "info", "ended"),
         (Ended(manifests=(make_manifest(state=RunState.FAILED),)), "error", "ended"),
         (Ended(manifests=(make_manifest(), make_manifest(state=RunState.INTERRUPTED))), "warning", "ended"),
