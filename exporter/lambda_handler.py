@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -30,7 +31,8 @@ from exporter.config.load import load_settings  # noqa: E402
 from exporter.core.metrics import embedded_metrics  # noqa: E402
 from exporter.core.reply import State, fitting, reply_of_run  # noqa: E402
 from exporter.core.summary import summarise_run  # noqa: E402
-from exporter.jobs.lines import LineLog  # noqa: E402
+from exporter.jobs.events import Event as Happened  # noqa: E402
+from exporter.jobs.lines import LineLog, as_json, describe  # noqa: E402
 from exporter.jobs.meter import Meter  # noqa: E402
 
 #: Names the namespace of the metrics that are written into the log; where it is not set, there are none.
@@ -69,6 +71,8 @@ async def _answer(event: Event, ends_at: float) -> dict[str, object]:
     async with _open(event) as app:
         if event.command == "plan":
             return await _plan(app, event)
+        if event.command == "merge":
+            return await _merge(app, event)
         choice = await _narrowed(app, event)
         if event.command == "verify":
             return await _verify(app, choice)
@@ -81,6 +85,17 @@ async def _plan(app: App, event: Event) -> dict[str, object]:
     planned = await app.plan_shards(_choice(event), event.shards, event.out)
     requests = sum(shard.requests for shard in planned.shards)
     return {"state": State.OK, "url": event.out, "shards": len(planned.shards), "requests": requests}
+
+
+async def _merge(app: App, event: Event) -> dict[str, object]:
+    assert event.plan
+    merged, record = await app.merge(
+        event.plan,
+        errors={told.index: told.error for told in event.told if told.error},
+        verified=State(event.verified.state) if event.verified else None,
+        observer=_log,
+    )
+    return {**asdict(merged), "record": record}
 
 
 async def _verify(app: App, choice: Choice) -> dict[str, object]:
@@ -142,6 +157,11 @@ async def _open(event: Event) -> AsyncIterator[App]:
     here = invocation(environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""), secrets.token_hex(8))
     async with open_app(load_settings(event.config or None, environ), environ, here) as app:
         yield app
+
+
+def _log(happened: Happened) -> None:
+    if line := describe(happened):
+        _write(as_json(line, datetime.now(UTC)))
 
 
 def _write(line: str) -> None:

@@ -102,6 +102,13 @@ class Ended:
     manifests: tuple[Manifest, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTold:
+    """The message that the run has ended could not be sent."""
+
+    reason: str
+
+
 Event = (
     Planned
     | ClockBehind
@@ -114,6 +121,7 @@ Event = (
     | PartitionPublished
     | HeldAgainst
     | Ended
+    | NotTold
 )
 
 

@@ -18,6 +18,7 @@ from exporter.jobs.events import (
     Ended,
     Event,
     HeldAgainst,
+    NotTold,
     PartitionPublished,
     Planned,
     Refetched,
@@ -134,7 +135,7 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting() | Spared() | ClockBehind():
+        case Waiting() | Spared() | ClockBehind() | NotTold():
             return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
@@ -174,8 +175,10 @@ def describe(event: Event) -> Line | None:
             return None
 
 
-def _circumstance(event: Waiting | Spared | ClockBehind) -> Line:
+def _circumstance(event: Waiting | Spared | ClockBehind | NotTold) -> Line:
     match event:
+        case NotTold(reason=reason):
+            return Line(level="warning", event="not_told", message=reason)
         case Waiting(where=where, holder=holder):
             return Line(
                 level="warning",
