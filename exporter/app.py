@@ -30,7 +30,7 @@ from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.merged import Merged
-from exporter.core.notice import notice_of, parse_target
+from exporter.core.notice import Notice, notice_of, parse_target
 from exporter.core.pace import Pace
 from exporter.core.partition import Partition, manifest_key, plan_record_key
 from exporter.core.plan import Plan, Scope, make_plan
@@ -208,7 +208,13 @@ class App:
         check_made_by(sharded, where=url, version=__version__, config=values.fingerprint(self.settings))
         merged, as_one = await merge_shards.merge(self.store, sharded, errors=errors, verified=verified)
         record = f"{self.store.url}/{plan_record_key(sharded.plan)}"
-        notices = [replace(notice_of(manifest, record), state=merged.state) for manifest in as_one]
+        told = {manifest.dataset: notice_of(manifest, record) for manifest in as_one}
+        nothing = Notice(
+            run_id=sharded.plan, dataset="", state=merged.state, rows=0, failed=0, ended_at=self.clock(), record=record
+        )
+        notices = [
+            replace(told.get(dataset, nothing), dataset=dataset, state=merged.state) for dataset in sharded.datasets
+        ]
         await self._ending(observer).conclude(notices)
         return merged, record
 

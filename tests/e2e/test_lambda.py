@@ -189,13 +189,14 @@ async def test_the_log_holds_an_object_a_line_and_metrics_where_they_are_wanted(
     async with function(small_world()) as call:
         monkeypatch.setenv("EXPORTER_METRICS_NAMESPACE", "made-up")
         answer = await call()
-        *lines, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        *lines, last, whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         monkeypatch.delenv("EXPORTER_METRICS_NAMESPACE")
         await call()
         assert "_aws" not in capsys.readouterr().out
     assert {"planned", "fetched", "published", "ended"} <= {line["event"] for line in lines}
     assert {line["run_id"] for line in lines} == {answer["run_id"]}
     assert (last["dataset"], last["Rows"], last["HandOvers"]) == (DATASET, answer["totals"]["rows"], 0)
+    assert (whole["Rows"], whole["SuccessfulRuns"]) == (last["Rows"], 1)
     assert 0 < last["RateUsed"] <= 100
     assert 10 < last["PeakMemory"] < 10_000
 
