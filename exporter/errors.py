@@ -98,6 +98,10 @@ class StoreError(ExporterError):
     """The sink did not do what was asked."""
 
 
+class NotifyError(ExporterError):
+    """Nobody took the message that a run has ended; the run itself is as good as ever."""
+
+
 class TakenOverError(ExporterError):
     """Another run goes on with what this one staged: stop."""
 

@@ -17,24 +17,24 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Protocol
 
-from exporter.process import invocation, loop_factory, peak_memory_bytes, tune_memory
+from exporter.process import invocation, loop_factory, tune_memory
 
 tune_memory()
 
 from exporter.app import App, Choice, open_app  # noqa: E402 - it imports pyarrow
 from exporter.config.event import Event, parse_event  # noqa: E402
 from exporter.config.load import load_settings  # noqa: E402
-from exporter.core.metrics import embedded_metrics  # noqa: E402
+from exporter.core.metrics import merge_metrics  # noqa: E402
 from exporter.core.reply import State, fitting, reply_of_run  # noqa: E402
 from exporter.core.summary import summarise_run  # noqa: E402
-from exporter.jobs.lines import LineLog  # noqa: E402
+from exporter.jobs.events import Event as Happened  # noqa: E402
+from exporter.jobs.lines import LineLog, as_json, describe  # noqa: E402
 from exporter.jobs.meter import Meter  # noqa: E402
-
-#: Names the namespace of the metrics that are written into the log; where it is not set, there are none.
-METRICS = "EXPORTER_METRICS_NAMESPACE"
+from exporter.jobs.metrics import VARIABLE, metric_lines  # noqa: E402
 
 #: The margin is at most this share of the time, so that something gets done in it.
 MOST_MARGIN = 1 / 3
@@ -69,6 +69,8 @@ async def _answer(event: Event, ends_at: float) -> dict[str, object]:
     async with _open(event) as app:
         if event.command == "plan":
             return await _plan(app, event)
+        if event.command == "merge":
+            return await _merge(app, event)
         choice = await _narrowed(app, event)
         if event.command == "verify":
             return await _verify(app, choice)
@@ -81,6 +83,22 @@ async def _plan(app: App, event: Event) -> dict[str, object]:
     planned = await app.plan_shards(_choice(event), event.shards, event.out)
     requests = sum(shard.requests for shard in planned.shards)
     return {"state": State.OK, "url": event.out, "shards": len(planned.shards), "requests": requests}
+
+
+async def _merge(app: App, event: Event) -> dict[str, object]:
+    assert event.plan
+    merged, record = await app.merge(
+        event.plan,
+        errors={told.index: told.error for told in event.told if told.error},
+        verified=State(event.verified.state) if event.verified else None,
+        observer=_log,
+    )
+    if namespace := os.environ.get(VARIABLE):
+        names = [dataset.name for dataset in app.datasets]
+        ok = merged.state is State.OK
+        for line in merge_metrics(names, namespace, datetime.now(UTC), plan=merged.plan, ok=ok):
+            _write(json.dumps(line))
+    return {**asdict(merged), "record": record}
 
 
 async def _verify(app: App, choice: Choice) -> dict[str, object]:
@@ -100,22 +118,9 @@ async def _run(app: App, choice: Choice, ends_at: float) -> dict[str, object]:
         if not limit.expired():
             raise
         more = True
-    if namespace := os.environ.get(METRICS):
-        _tell_metrics(namespace, meter, more=more)
+    for line in metric_lines(meter, os.environ, datetime.now(UTC)):
+        _write(line)
     return reply_of_run(summarise_run(meter.manifests) if meter.manifests else None, more=more)
-
-
-def _tell_metrics(namespace: str, meter: Meter, *, more: bool) -> None:
-    lines = embedded_metrics(
-        meter.manifests,
-        namespace,
-        datetime.now(UTC),
-        more=more,
-        rate_used=meter.peak / meter.allowed if meter.allowed else 0.0,
-        peak_memory_bytes=peak_memory_bytes(),
-    )
-    for line in lines:
-        _write(json.dumps(line))
 
 
 async def _narrowed(app: App, event: Event) -> Choice:
@@ -142,6 +147,11 @@ async def _open(event: Event) -> AsyncIterator[App]:
     here = invocation(environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""), secrets.token_hex(8))
     async with open_app(load_settings(event.config or None, environ), environ, here) as app:
         yield app
+
+
+def _log(happened: Happened) -> None:
+    if line := describe(happened):
+        _write(as_json(line, datetime.now(UTC)))
 
 
 def _write(line: str) -> None:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +27,7 @@ from exporter.jobs.doctor import Check
 from exporter.jobs.events import Event
 from exporter.jobs.lines import describe
 from exporter.jobs.meter import Meter
+from exporter.jobs.metrics import metric_lines
 from exporter.tables.ddl import Dialect
 from exporter.tables.ddl import ddl as definition
 
@@ -89,7 +91,7 @@ async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
         return await plan(args, environ)
     async with open_configured(args, environ) as app:
         choice = await _shard(app, args) if args.shard else choice_of(args)
-        return await export(app, choice, log_format=args.log_format, as_json=args.json)
+        return await export(app, choice, environ, log_format=args.log_format, as_json=args.json)
 
 
 async def _shard(app: App, args: Namespace) -> Choice:
@@ -97,7 +99,9 @@ async def _shard(app: App, args: Namespace) -> Choice:
     return await app.shard(url, index, choice_of(args))
 
 
-async def export(app: App, choice: Choice, *, log_format: str | None, as_json: bool = False) -> ExitCode:
+async def export(
+    app: App, choice: Choice, environ: Mapping[str, str], *, log_format: str | None, as_json: bool = False
+) -> ExitCode:
     """Run once, with progress on stderr and a summary on stdout, also where the run was stopped."""
     api = app.settings.api
     meter = Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
@@ -105,6 +109,8 @@ async def export(app: App, choice: Choice, *, log_format: str | None, as_json: b
         with open_progress(meter, log_format) as observer:
             manifests = await app.run(choice, observer)
     finally:
+        for line in metric_lines(meter, environ, datetime.now(UTC)):
+            tell(line)
         if meter.manifests:
             _show_run(summarise_run(meter.manifests), meter, as_json=as_json)
     return ExitCode.OK if all(manifest.state is RunState.OK for manifest in manifests) else ExitCode.FAILED

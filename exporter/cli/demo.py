@@ -41,7 +41,7 @@ async def demo(args: Namespace, _environ: Mapping[str, str]) -> ExitCode:
         text = config_text(world, sandbox.base_url, sink=args.sink, answers=args.format)
         settings = parse_settings(text, environ, name="exporter demo")
         async with open_app(settings, environ) as app:
-            code = await export(app, Choice(), log_format=args.log_format)
+            code = await export(app, Choice(), environ, log_format=args.log_format)
             if code is not ExitCode.OK:
                 return code
             verified = await app.verify(Choice(), source=True)

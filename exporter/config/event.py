@@ -19,8 +19,13 @@ Text = Annotated[str, Meta(min_length=1, description="a string")]
 
 _NUMBER = re.compile("[0-9]{1,5}")
 
-#: What only `plan` needs.
-_OF_PLAN = ("shards", "out")
+#: What only one command takes; and what it cannot do without.
+_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
+    "plan": ("shards", "out"),
+    "run": ("shard",),
+    "merge": ("plan", "told", "verified"),
+}
+_NEEDED: Mapping[str, tuple[str, ...]] = {"plan": ("shards", "out"), "merge": ("plan",)}
 
 
 class ShardEvent(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +33,28 @@ class ShardEvent(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     url: Text
     index: Annotated[int, Meta(ge=0, description="an integer of at least 0")]
+
+
+class ToldShard(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a state machine knows of a shard; `error` where it was stopped."""
+
+    shard: Annotated[
+        str, Meta(pattern="#[0-9]{1,5}$", description="a file and a number, such as s3://bucket/plan.json#0")
+    ]
+    state: Text
+    error: str = ""
+    hand_overs: int = 0
+
+    @property
+    def index(self) -> int:
+        """The shard's number."""
+        return int(self.shard.rpartition("#")[2])
+
+
+class VerifiedEvent(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What came of `verify`."""
+
+    state: Literal["ok", "failed"]
 
 
 class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,12 +65,15 @@ class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         config: a file or `s3://bucket/key`; empty for `$EXPORTER_CONFIG`.
         studios, datasets, start, end, full, rewrite: narrow it, as the flags do.
         shard: narrows it to one shard of a plan; None for none.
+        plan: whose shards are to be added up.
+        told: what is known of those that were stopped.
+        verified: what came of `verify`; None where nobody called it.
         shards, out: how many shards to plan, and the file to write them to.
         deadline_margin_s: how long before the function's time is up a run is handed over, in seconds; a third of the
             time where that is less.
     """
 
-    command: Literal["run", "plan", "verify"] = "run"
+    command: Literal["run", "plan", "verify", "merge"] = "run"
     config: str = ""
     studios: Annotated[tuple[StudioName, ...], Meta(description="a list of strings")] = ()
     datasets: Annotated[tuple[DatasetText, ...], Meta(description="a list of strings")] = ()
@@ -52,6 +82,9 @@ class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     full: bool = False
     rewrite: bool = False
     shard: ShardEvent | None = None
+    plan: Text | None = None
+    told: Annotated[tuple[ToldShard, ...], Meta(description="a list of objects")] = ()
+    verified: VerifiedEvent | None = None
     shards: Annotated[int, Meta(ge=1, le=10_000, description="an integer from 1 to 10000")] | None = None
     out: Text | None = None
     deadline_margin_s: Annotated[float, Meta(gt=0, le=900, description="a number of seconds above 0, at most 900")] = (
@@ -60,9 +93,12 @@ class Event(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def kinds(cls, table: Mapping[str, object]) -> Mapping[str, Any]:
-        """The fields; a shard is only looked for where there is one."""
-        kinds = {name: kind for name, kind in super().kinds(table).items() if name != "shard"}
-        return {**kinds, "shard": ShardEvent} if "shard" in table else kinds
+        """The fields; an object is only looked for where there is one."""
+        kinds = {name: kind for name, kind in super().kinds(table).items() if name not in _OBJECTS}
+        return kinds | {name: kind for name, kind in _OBJECTS.items() if name in table}
+
+
+_OBJECTS: Mapping[str, type[Section]] = {"shard": ShardEvent, "verified": VerifiedEvent}
 
 
 def parse_event(document: object) -> Event:
@@ -93,14 +129,15 @@ def parse_event(document: object) -> Event:
 def _of_several(table: Mapping[str, object]) -> Iterator[Problem]:
     """What keys say of each other."""
     command = table.get("command", "run")
-    if command == "plan":
+    needed = _NEEDED.get(str(command), ())
+    names = " and ".join(f'"{key}"' for key in needed)
+    yield from (Problem((key,), f"is missing; {command} needs {names}") for key in needed if key not in table)
+    for owner, keys in _ONLY_FOR.items():
         yield from (
-            Problem((key,), 'is missing; a plan needs "shards" and "out"') for key in _OF_PLAN if key not in table
+            Problem((key,), f'is only for "command": "{owner}"; leave it out')
+            for key in keys
+            if key in table and owner != command
         )
-    else:
-        yield from (Problem((key,), 'is only for "command": "plan"; leave it out') for key in _OF_PLAN if key in table)
-    if "shard" in table and command != "run":
-        yield Problem(("shard",), 'is only for "command": "run"; leave it out')
 
 
 def _without_nulls(document: Mapping[Any, object]) -> dict[str, object]:

@@ -12,8 +12,9 @@ from typing import Any, Final
 from exporter.config import urls
 from exporter.config.problems import Path, Problem, choice, instead, shown
 from exporter.config.secrets import FORMS, is_reference, is_valid_reference
-from exporter.config.settings import Api, Privacy, Report, Sink, StudioSection, Windows
+from exporter.config.settings import Api, Notify, Privacy, Report, Sink, StudioSection, Windows
 from exporter.core.catalogue import REPORTS
+from exporter.core.notice import parse_target
 from exporter.core.report import Dataset, DatasetName, Pivot, ReportSpec, most_periods
 from exporter.core.window import Every, Window
 
@@ -231,6 +232,16 @@ def _sink(sink: Sink) -> Iterator[Problem]:
         )
 
 
+def _notify(notify: Notify) -> Iterator[Problem]:
+    if notify.target and parse_target(notify.target) is None:
+        yield instead(
+            ("notify", "target"),
+            notify.target,
+            "the ARN of an SNS topic (arn:aws:sns:REGION:ACCOUNT:NAME, not .fifo) or of an EventBridge bus"
+            " (arn:aws:events:REGION:ACCOUNT:event-bus/NAME), or nothing",
+        )
+
+
 #: Each rule, and the sections it is about.
 _RULES: Final[tuple[tuple[Callable[..., Iterator[Problem]], tuple[str, ...]], ...]] = (
     (_api, ("api",)),
@@ -240,4 +251,5 @@ _RULES: Final[tuple[tuple[Callable[..., Iterator[Problem]], tuple[str, ...]], ..
     (_privacy, ("reports", "privacy")),
     (_studios, ("studios",)),
     (_sink, ("sink",)),
+    (_notify, ("notify",)),
 )

@@ -214,6 +214,12 @@ class Sink(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     readable_by: Literal["owner", "group", "all"] = "owner"
 
 
+class Notify(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told that a run has ended; `target` names an SNS topic or an EventBridge bus, or nobody where empty."""
+
+    target: str = ""
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole configuration. One that `load.py` gave out keeps every rule of `rules.py`."""
 
@@ -224,3 +230,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     studios: Annotated[tuple[StudioSection, ...], Meta(min_length=1, description="one or more [[studios]] tables")]
     sink: Sink = Sink()
     run: Run = Run()
+    notify: Notify = Notify()

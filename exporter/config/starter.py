@@ -52,6 +52,9 @@ url = "./lake"                    # a folder, file:///path, or s3://bucket/prefi
 #reconcile = "warn"               # where the API's own total of a studio differs: warn or fail; off: do not ask for it
 #when_busy = "wait"               # where another run uses a token: wait until it has ended, or skip (report "busy")
 
+[notify]
+#target = ""                      # ARN of an SNS topic or an EventBridge bus that is told when a run has ended
+
 [privacy]
 #drop = []                        # columns never written, e.g. ["customer_email"]
 #hash = []                        # columns written as keyed hashes

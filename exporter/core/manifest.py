@@ -154,6 +154,7 @@ class Manifest:
         version: of this program.
         config: the configuration without secrets.
         continues: ids of the unfinished runs that it went on with.
+        shard: of which plan it did which shard; empty where it did a whole plan.
         tasks, objects: in the order of the plan, of the keys.
         extra_columns: that came without being asked for.
         reconciled: what is published held against the API's own totals; empty where the API was not asked.
@@ -169,6 +170,7 @@ class Manifest:
     version: str
     config: Mapping[str, object]
     continues: tuple[str, ...] = ()
+    shard: str = ""
     tasks: tuple[TaskRecord, ...] = ()
     objects: tuple[ObjectRecord, ...] = ()
     extra_columns: tuple[str, ...] = ()

@@ -8,6 +8,9 @@ from exporter.core.window import Window
 #: Under it lie the rows that were fetched and are not published yet. Readers skip names with a leading underscore.
 STAGING = "_staging"
 
+#: Under it lies what became of plans that were done in shards.
+PLANS = "_plans"
+
 #: Under it lies who uses which credential.
 LEASES = "_leases"
 
@@ -68,6 +71,16 @@ def latest_key(dataset: DatasetName) -> str:
 def confirmed_key(dataset: DatasetName) -> str:
     """Which published windows were asked for again and found unchanged."""
     return manifest_key(dataset, "confirmed")
+
+
+def success_key(dataset: DatasetName) -> str:
+    """Says how far *dataset* reaches; put when a run has ended well. Source: Hadoop's marker of a whole output."""
+    return f"{dataset}/_SUCCESS"
+
+
+def plan_record_key(plan: str) -> str:
+    """What became of a plan that was done in shards."""
+    return f"{PLANS}/{plan}.json"
 
 
 def staging_prefix(run_id: str) -> str:

@@ -104,6 +104,7 @@ class Scope:
         full: fetch settled tasks too.
         rewrite: the datasets' published rows are to be replaced as a whole.
         continues: ids of unfinished runs that this one goes on with; what they published is done.
+        shard: of which plan it is which shard; empty for a whole plan.
         staged: when the run began that has fetched a task whole and not published it, by task.
     """
 
@@ -115,6 +116,7 @@ class Scope:
     full: bool = False
     rewrite: bool = False
     continues: frozenset[str] = frozenset()
+    shard: str = ""
     staged: Mapping[TaskId, datetime] = field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from exporter.core.manifest import RunState
+from exporter.core.manifest import RunState, Totals
 from exporter.core.summary import RunSummary
 
 #: Bytes of an answer at most, with room for what is put around it. Source: AWS Step Functions quotas, "Maximum input or
@@ -27,21 +27,22 @@ class State(StrEnum):
     MORE = "more"  # the time was up: the same event goes on
     PARTIAL = "partial"  # some tasks failed, others did not
     FAILED = "failed"  # whatever was to be fetched failed
+    MISSING = "missing"  # of a shard: no run of it is recorded
+    DIFFERS = "differs"  # what is published is not what the manifests say
 
 
 def reply_of_run(summary: RunSummary | None, *, more: bool) -> dict[str, object]:
     """How a run ended, and its summary; there is none where the time was up before it could begin."""
     if summary is None:
         return {"state": State.MORE if more else State.OK}
-    return {**asdict(summary), "state": _state(summary, more=more)}
+    return {**asdict(summary), "state": State.MORE if more else state_of(summary.state, summary.totals)}
 
 
-def _state(summary: RunSummary, *, more: bool) -> State:
-    if more:
-        return State.MORE
-    if summary.state is RunState.OK:
+def state_of(state: RunState, totals: Totals) -> State:
+    """What became of a run that is not to be gone on with."""
+    if state is RunState.OK:
         return State.OK
-    return State.PARTIAL if summary.totals.published + summary.totals.empty else State.FAILED
+    return State.PARTIAL if totals.published + totals.empty else State.FAILED
 
 
 def fitting(document: Mapping[str, object]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ another configuration are refused.
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
+from exporter.core.manifest import parse_moment
 from exporter.core.plan import Plan
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
@@ -40,6 +41,7 @@ class ShardedPlan:
 
     Attributes:
         plan: its id.
+        planned_at: UTC.
         version: of this program.
         config: fingerprint of the configuration.
         datasets, start, end, full: asked for.
@@ -47,6 +49,7 @@ class ShardedPlan:
     """
 
     plan: str
+    planned_at: datetime
     version: str
     config: str
     datasets: tuple[DatasetName, ...]
@@ -59,7 +62,16 @@ class ShardedPlan:
         """A line for each shard."""
         document = {**asdict(self), "shards": None}
         shards = ",\n".join(json.dumps(asdict(shard)) for shard in self.shards)
-        return (json.dumps(document, default=date.isoformat).removesuffix("null}") + f"[\n{shards}\n]}}\n").encode()
+        return (json.dumps(document, default=_iso).removesuffix("null}") + f"[\n{shards}\n]}}\n").encode()
+
+
+def _iso(value: date) -> str:
+    return value.isoformat()
+
+
+def shard_name(plan: str, index: int) -> str:
+    """What the manifests of a shard's runs call it."""
+    return f"{plan}#{index}"
 
 
 def deal(loads: Sequence[int], number: int) -> tuple[tuple[int, ...], ...]:
@@ -112,6 +124,7 @@ def parse_sharded_plan(data: bytes) -> ShardedPlan:
             **{
                 **document,
                 "datasets": tuple(document["datasets"]),
+                "planned_at": parse_moment(document["planned_at"]),
                 "start": date.fromisoformat(document["start"]),
                 "end": date.fromisoformat(document["end"]),
                 "shards": tuple(Shard(**{**shard, "studios": tuple(shard["studios"])}) for shard in document["shards"]),
@@ -134,6 +147,19 @@ def pick_shard(sharded: ShardedPlan, index: int, *, where: str, version: str, co
     Raises:
         UsageError: there is none, or the plan is of another version or configuration.
     """
+    check_made_by(sharded, where=where, version=version, config=config)
+    if not 0 <= index < len(sharded.shards):
+        known = f"0 to {len(sharded.shards) - 1}" if sharded.shards else "none, since there was nothing to do"
+        raise UsageError(f"{where}: there is no shard {index}; known are {known}")
+    return sharded.shards[index]
+
+
+def check_made_by(sharded: ShardedPlan, *, where: str, version: str, config: str) -> None:
+    """See that a plan was made by this *version*, with this configuration.
+
+    Raises:
+        UsageError: it was not.
+    """
     if sharded.version != version:
         raise UsageError(f"{where}: was planned by version {sharded.version} instead of {version}; plan again")
     if sharded.config != config:
@@ -141,10 +167,6 @@ def pick_shard(sharded: ShardedPlan, index: int, *, where: str, version: str, co
             f"{where}: was planned with another configuration ({sharded.config} instead of {config}); plan again, or"
             f" run it with that configuration"
         )
-    if not 0 <= index < len(sharded.shards):
-        known = f"0 to {len(sharded.shards) - 1}" if sharded.shards else "none, since there was nothing to do"
-        raise UsageError(f"{where}: there is no shard {index}; known are {known}")
-    return sharded.shards[index]
 
 
 def check_beside(

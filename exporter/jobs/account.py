@@ -174,6 +174,7 @@ class Account:
             version=version,
             config={**config, "full": scope.full},
             continues=tuple(sorted({*scope.continues, *(done.entry.run_id for done in spared)})),
+            shard=scope.shard,
             tasks=tasks,
             objects=objects,
             extra_columns=tuple(extra_columns),

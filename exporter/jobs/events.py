@@ -133,6 +133,13 @@ class TelemetryLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTold:
+    """The message that the run has ended could not be sent."""
+
+    reason: str
+
+
 Event = (
     Planned
     | ClockBehind
@@ -149,6 +156,7 @@ Event = (
     | HeldAgainst
     | Ended
     | TelemetryLost
+    | NotTold
 )
 
 

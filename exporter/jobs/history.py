@@ -9,6 +9,7 @@ from exporter.core.partition import (
     Partition,
     confirmed_key,
     latest_key,
+    manifest_key,
     manifests_prefix,
     parse_partition,
     partitions_prefix,
@@ -75,11 +76,20 @@ async def read_manifests(store: ObjectStore, dataset: DatasetName, *, last: int 
 
 
 async def each_manifest(
-    store: ObjectStore, dataset: DatasetName, *, last: int | None = None
+    store: ObjectStore, dataset: DatasetName, *, last: int | None = None, since: str = ""
 ) -> AsyncIterator[Manifest]:
-    """The manifests of *dataset*, oldest first, one after the other: years of them need not be in memory at once."""
+    """The manifests of *dataset*, oldest first, one after the other: years of them need not be in memory at once.
+
+    Args:
+        store: the sink.
+        dataset: its name.
+        last: only so many; None for all.
+        since: what the ids of runs before the first one sort before.
+    """
     others = {latest_key(dataset), confirmed_key(dataset)}
-    keys = [info.key for info in await store.list(manifests_prefix(dataset)) if info.key not in others]
+    earliest = manifest_key(dataset, since)
+    listed = [info.key for info in await store.list(manifests_prefix(dataset))]
+    keys = [key for key in listed if key not in others and (not since or key >= earliest)]
     if last is not None:
         keys = keys[-last:]
     for first in range(0, len(keys), READS_AT_ONCE):

@@ -19,6 +19,7 @@ from exporter.jobs.events import (
     Event,
     HeldAgainst,
     NotPublished,
+    NotTold,
     PartitionPublished,
     Planned,
     Refetched,
@@ -136,7 +137,7 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting() | Spared() | ClockBehind() | TelemetryLost():
+        case Waiting() | Spared() | ClockBehind() | NotTold() | TelemetryLost():
             return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
@@ -164,8 +165,10 @@ def describe(event: Event) -> Line | None:
             return None
 
 
-def _circumstance(event: Waiting | Spared | ClockBehind | TelemetryLost) -> Line:
+def _circumstance(event: Waiting | Spared | ClockBehind | NotTold | TelemetryLost) -> Line:
     match event:
+        case NotTold(reason=reason):
+            return Line(level="warning", event="not_told", message=reason)
         case Waiting(where=where, holder=holder):
             return Line(
                 level="warning",

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 
 from exporter import __version__
-from exporter.core.manifest import Manifest, RunState
+from exporter.core.manifest import Manifest
 from exporter.core.metrics import UNITS, measures
 from exporter.jobs.events import Ended, Event, Observer, TelemetryLost
 from exporter.jobs.meter import Meter
@@ -85,8 +85,7 @@ def _record(telemetry: Telemetry, manifests: Sequence[Manifest], meter: Meter) -
     for manifest in manifests:
         about = {"exporter.dataset": manifest.dataset}
         found = measures(
-            manifest,
-            more=manifest.state is RunState.INTERRUPTED,
+            [manifest],
             rate_used=meter.peak / meter.allowed if meter.allowed else 0.0,
             peak_memory_bytes=peak_memory_bytes(),
         )

@@ -189,13 +189,14 @@ async def test_the_log_holds_an_object_a_line_and_metrics_where_they_are_wanted(
     async with function(small_world()) as call:
         monkeypatch.setenv("EXPORTER_METRICS_NAMESPACE", "made-up")
         answer = await call()
-        *lines, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        *lines, last, whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         monkeypatch.delenv("EXPORTER_METRICS_NAMESPACE")
         await call()
         assert "_aws" not in capsys.readouterr().out
     assert {"planned", "fetched", "published", "ended"} <= {line["event"] for line in lines}
     assert {line["run_id"] for line in lines} == {answer["run_id"]}
     assert (last["dataset"], last["Rows"], last["HandOvers"]) == (DATASET, answer["totals"]["rows"], 0)
+    assert (whole["Rows"], whole["SuccessfulRuns"]) == (last["Rows"], 1)
     assert 0 < last["RateUsed"] <= 100
     assert 10 < last["PeakMemory"] < 10_000
 
@@ -246,3 +247,58 @@ async def test_a_shard_of_another_configuration_is_refused_before_anything_is_as
         with pytest.raises(UsageError, match="another configuration"):
             await call({"shard": {"url": url, "index": 0}})
         assert call.asked == 0
+
+
+async def _plan_of(call, shards):
+    url = str(call.folder / "plans" / "tonight.json")
+    await call({"command": "plan", "shards": shards, "out": url})
+    return url
+
+
+def marker_of(call):
+    return json.loads((call.folder / "lake" / DATASET / "_SUCCESS").read_text())
+
+
+async def test_shards_are_added_up_to_what_one_run_would_have_told(function):
+    world = small_world(3)
+    async with function(world) as call:
+        url = await _plan_of(call, 2)
+        answers = [await call({"shard": f"{url}#{index}"}) for index in (0, 1)]
+        assert not (call.folder / "lake" / DATASET / "_SUCCESS").exists(), "a shard is no whole run"
+        merged = await call({"command": "merge", "plan": url, "verified": {"state": "ok"}})
+        again = await call({"command": "merge", "plan": url, "verified": {"state": "ok"}})
+        rows = len(groups(await published(call.store)))
+    assert (merged["state"], merged["says"]) == ("ok", "ok: 2 of 2 shards ended well")
+    for name in ("tasks", "rows", "requests", "published"):
+        assert merged["run"]["totals"][name] == sum(answer["totals"][name] for answer in answers)
+    assert again == merged
+    assert json.loads((call.folder / "lake" / "_plans" / f"{merged['plan']}.json").read_text())["state"] == "ok"
+    assert marker_of(call) | {"finished_at": ""} == {
+        "dataset": DATASET,
+        "run_id": merged["plan"],
+        "finished_at": "",
+        "complete_until": "2025-04-01",
+        "rows": rows,
+    }
+
+
+async def test_a_shard_that_was_never_started_or_stopped_is_named_and_nobody_is_told_that_all_is_there(function):
+    async with function(small_world(3)) as call:
+        url = await _plan_of(call, 3)
+        await call({"shard": f"{url}#1"})
+        told = [{"shard": f"{url}#2", "state": "failed", "error": "Runtime.ExitError", "hand_overs": 0}]
+        merged = await call({"command": "merge", "plan": url, "told": told, "verified": {"state": "ok"}})
+        assert [(e["shard"], e["state"], e["error"]) for e in merged["not_ok"]] == [
+            (0, "missing", ""),
+            (2, "missing", "Runtime.ExitError"),
+        ]
+        assert (merged["state"], len(merged["failed_studios"])) == ("partial", 2)
+        assert not (call.folder / "lake" / DATASET / "_SUCCESS").exists()
+
+
+async def test_a_plan_of_another_configuration_is_not_added_up(function, monkeypatch):
+    async with function(small_world()) as call:
+        url = await _plan_of(call, 2)
+        monkeypatch.setenv("EXPORTER__WINDOWS__EVERY", "week")
+        with pytest.raises(UsageError, match="another configuration"):
+            await call({"command": "merge", "plan": url})

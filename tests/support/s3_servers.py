@@ -14,7 +14,7 @@ import sysconfig
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -85,7 +85,7 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
     """A mock in memory; *folder* takes its log."""
     port = free_port()
     server = S3Server(endpoint_url=f"http://127.0.0.1:{port}", access_key="moto-key", secret_key="moto-secret")
-    with _running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], server, folder):
+    with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], server, folder):
         yield server
 
 
@@ -125,7 +125,7 @@ def seaweedfs_server(folder: Path) -> Iterator[S3Server]:
         "s3.autoCreateBucket": "false",
     }
     weed = Path(sysconfig.get_path("scripts")) / "weed"
-    with _running([str(weed), "server", *(f"-{name}={value}" for name, value in arguments.items())], server, folder):
+    with running([str(weed), "server", *(f"-{name}={value}" for name, value in arguments.items())], server, folder):
         yield server
 
 
@@ -145,11 +145,16 @@ def free_port(*, twin: int = 0) -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], server: S3Server, folder: Path) -> Iterator[None]:
+def running(
+    command: Sequence[str], server: S3Server, folder: Path, *, environ: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """The process of a server, with its bucket made, for as long as the block lasts; *environ* None for ours."""
     log = folder / "server.log"
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder) as process,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=environ
+        ) as process,
     ):
         try:
             with server.client() as client:

@@ -33,7 +33,11 @@ ONE_KEY = [
         "api.token is not a known key; known are base_url, auth_scheme, requests_per_minute, spread, max_connections, timeout, max_attempts, format, page_size, pagination, list_style, studio_headers, allow_http",
     ),
     ("sinks.url", '"./x"', "sinks is not a known key; did you mean sink?"),
-    ("base_url", '"x"', "base_url is not a known key; known are api, reports, windows, privacy, studios, sink, run"),
+    (
+        "base_url",
+        '"x"',
+        "base_url is not a known key; known are api, reports, windows, privacy, studios, sink, run, notify",
+    ),
     ("studios.0.tokne", '"s3cret"', "studios[0].tokne is not a known key; did you mean studios[0].token?"),
     (
         "reports.0.filters",

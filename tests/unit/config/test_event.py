@@ -50,6 +50,13 @@ def test_a_plan_says_how_many_shards_and_where_they_go():
     assert (event.command, event.shards, event.out) == ("plan", 20, "s3://made-up/plan.json")
 
 
+def test_a_merge_is_told_what_a_state_machine_knows():
+    told = [{"shard": "p.json#3", "state": "failed", "error": "Runtime.ExitError", "hand_overs": 0}]
+    event = parse_event({"command": "merge", "plan": "p.json", "told": told, "verified": {"state": "ok"}})
+    assert (event.plan, event.verified.state) == ("p.json", "ok")
+    assert [(shard.index, shard.error) for shard in event.told] == [(3, "Runtime.ExitError")]
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
@@ -62,14 +69,21 @@ def test_a_plan_says_how_many_shards_and_where_they_go():
         ({"start": "March"}, 'event: start is "March" instead of a date such as 2025-01-31'),
         ({"full": "yes"}, 'event: full is "yes" instead of true or false'),
         ({"deadline_margin_s": 0}, "event: deadline_margin_s is 0 instead of a number of seconds above 0"),
-        ({"command": "forget"}, 'event: command is "forget" instead of run, plan or verify'),
+        ({"command": "forget"}, 'event: command is "forget" instead of run, plan, verify or merge'),
         ({"shard": 3}, "event: shard is a plain value instead of a table"),
         ({"shard": "plan.json"}, 'event: shard is "plan.json" instead of a file and a number, such as s3://'),
         ({"shard": "#0"}, 'event: shard is "#0" instead of a file and a number'),
         ({"shard": {"url": "p"}}, "event: shard.index is missing; give an integer of at least 0"),
         ({"shard": {"url": "p", "index": 0, "k": 1}}, "event: shard.k is not a known key"),
         ({"shard": "p#0", "command": "verify"}, 'event: shard is only for "command": "run"; leave it out'),
-        ({"command": "plan", "shards": 2}, 'event: out is missing; a plan needs "shards" and "out"'),
+        ({"command": "plan", "shards": 2}, 'event: out is missing; plan needs "shards" and "out"'),
+        ({"command": "merge"}, 'event: plan is missing; merge needs "plan"'),
+        ({"plan": "p"}, 'event: plan is only for "command": "merge"; leave it out'),
+        (
+            {"command": "merge", "plan": "p", "told": [{"shard": "p", "state": "ok"}]},
+            'event: told[0].shard is "p" instead of a file',
+        ),
+        ({"command": "merge", "plan": "p", "verified": {"state": "x"}}, 'event: verified.state is "x" instead of ok'),
         ({"shards": 2}, 'event: shards is only for "command": "plan"; leave it out'),
         ({1: 2}, "event: 1 is not a known key"),
     ],

@@ -1,6 +1,6 @@
 """Cutting a plan by its credentials."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import product
 
 import pytest
@@ -21,6 +21,7 @@ def cut_in(plan: Plan, number: int) -> tuple[Shard, ...]:
 def sharded(plan: Plan, number: int = 3) -> ShardedPlan:
     return ShardedPlan(
         plan="plan-1",
+        planned_at=datetime(2025, 7, 1, 3, 30, tzinfo=UTC),
         version="1.0",
         config="abc",
         datasets=(DatasetName("strikes"),),

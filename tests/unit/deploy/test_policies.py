@@ -10,6 +10,7 @@ import pytest
 
 from exporter.app import Choice, open_app
 from exporter.config.load import load_settings
+from exporter.core.reply import State
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.server import serve
 from tests.support.exports import config_for, small_world, tokens_of
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.xdist_group("s3")
 #: The actions that S3 asks for where they are not called as the operation is.
 _S3_ACTIONS = {"ListObjectsV2": "s3:ListBucket", "HeadBucket": "s3:ListBucket", "HeadObject": "s3:GetObject"}
 BUCKET = "lakebucket"
+PLAN = f"s3://{BUCKET}/plans/tonight.json"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:exports"
 
 
 def call_of(service: str, operation: str, params: dict[str, Any]) -> Call:
@@ -32,6 +35,10 @@ def call_of(service: str, operation: str, params: dict[str, Any]) -> Call:
         case "s3":
             context = {"s3:prefix": params.get("Prefix", "")}
             return Call(_S3_ACTIONS.get(operation, f"s3:{operation}"), f"arn:aws:s3:::{params['Bucket']}", context)
+        case "sns":
+            return Call(f"sns:{operation}", params["TopicArn"])
+        case "events":
+            return Call(f"events:{operation}", params["Entries"][0]["EventBusName"])
         case "ssm":
             return Call(f"ssm:{operation}", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{params['Name']}")
         case _:
@@ -57,14 +64,18 @@ def recorded(monkeypatch) -> Iterator[list[Call]]:
 
 @pytest.fixture
 async def calls(tmp_path, monkeypatch):
-    """What a run, a doctor, another run and a verify call, and then what a `forget` does."""
+    """What a night calls, and then what a `forget` does.
+
+    The night: a run, a doctor, another run, a plan in shards, a shard of it, a verify and a merge, with somebody told.
+    """
     world = small_world()
     with moto_server(tmp_path) as server:
         for name, value in {**server.environment, "AWS_ENDPOINT_URL": server.endpoint_url}.items():
             monkeypatch.setenv(name, value)
-        clients = [boto3.client(name) for name in ("s3", "ssm", "secretsmanager")]
-        s3, ssm, secrets = clients
+        clients = [boto3.client(name) for name in ("s3", "ssm", "secretsmanager", "sns")]
+        s3, ssm, secrets, sns = clients
         s3.create_bucket(Bucket=BUCKET)
+        assert sns.create_topic(Name="exports")["TopicArn"] == TOPIC
         first, second = world.tokens
         ssm.put_parameter(Name="/studio-exporter/first", Value=first, Type="SecureString")
         secrets.create_secret(Name="studio-exporter", SecretString=f'{{"second": "{second}"}}')
@@ -76,19 +87,23 @@ async def calls(tmp_path, monkeypatch):
             for client in clients:
                 client.close()
             with recorded(monkeypatch) as seen:
-                settings = load_settings(f"s3://{BUCKET}/config/exporter.toml", {})
+                environ = {"EXPORTER__NOTIFY__TARGET": TOPIC}
+                settings = load_settings(f"s3://{BUCKET}/config/exporter.toml", environ)
                 async with open_app(settings, tokens_of(world)) as app:
                     await app.run(Choice(), lambda _: None)
                     await app.doctor()
                     await app.run(Choice(full=True), lambda _: None)
+                    await app.plan_shards(Choice(full=True), 2, PLAN)
+                    await app.run(await app.shard(PLAN, 0, Choice()), lambda _: None)
                     await app.verify(Choice(), source=True)
+                    await app.merge(PLAN, errors={}, verified=State.OK, observer=lambda _: None)
                     night, so_far = list(seen), len(seen)
                     await app.forget(1, None, dry_run=False)
                 yield night, seen[so_far:]
 
 
 def statements_of(*policies: str) -> list[Statement]:
-    template = Template("template.yaml")
+    template = Template("template.yaml", NotifyTargetArn=TOPIC)
     return [s for name in policies for s in template.resource(name)["PolicyDocument"]["Statement"]]
 
 
@@ -107,8 +122,20 @@ async def test_every_recorded_call_is_allowed_by_the_exporters_policy_and_nothin
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
         if not any(matches({**statement, "Action": action}, call) for call in night)
     }
-    # Plans are written and read by `plan --out` and by shards, which have tests of their own.
-    assert unused == {("Plans", "s3:GetObject"), ("Plans", "s3:PutObject")}
+    # Here a topic is told; a bus takes the other action (tests/e2e/test_notify.py).
+    assert unused == {("Notify", "events:PutEvents")}
+    assert f"arn:aws:s3:::{BUCKET}/plans/tonight.json" in {call.resource for call in night}
+
+
+def test_nobody_may_be_told_unless_the_template_names_them():
+    without = Template("template.yaml").resource("ExportPolicy")["PolicyDocument"]["Statement"]
+    assert "Notify" not in {statement["Sid"] for statement in without}
+    policy = statements_of("ExportPolicy")
+    assert is_allowed(Call("sns:Publish", TOPIC), policy)
+    assert not is_allowed(Call("sns:Publish", f"{TOPIC}-another"), policy)
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/exports"
+    to_bus = Template("template.yaml", NotifyTargetArn=bus).resource("ExportPolicy")["PolicyDocument"]["Statement"]
+    assert is_allowed(Call("events:PutEvents", bus), to_bus)
 
 
 async def test_forgetting_somebody_needs_nothing_beyond_the_operators_policies(calls):

@@ -44,7 +44,7 @@ def test_every_placeholder_is_filled_by_the_template_and_no_other_is_given():
 
 def test_every_call_of_the_function_is_repeated_when_lambda_itself_fails():
     tasks = [state for level in levels() for state in level["States"].values() if state["Type"] == "Task"]
-    assert len(tasks) == 3
+    assert len(tasks) == 4
     for task in tasks:
         assert "Lambda.TooManyRequestsException" in task["Retry"][0]["ErrorEquals"]
 

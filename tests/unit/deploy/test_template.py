@@ -7,10 +7,8 @@ import pytest
 
 from exporter.config import values
 from exporter.config.load import parse_settings
-from exporter.jobs.events import Ended
-from exporter.jobs.lines import as_json, describe
+from exporter.core.metrics import UNITS
 from exporter.tables.ddl import Dialect, ddl
-from tests.support.exports import bench
 from tests.support.templates import DEPLOY, Template, as_list
 
 KEY = f"arn:aws:kms:us-east-1:123456789012:key/{'0' * 8}"
@@ -141,25 +139,37 @@ def test_every_alarm_tells_somebody_and_is_explained_in_the_operations_guide():
 def test_26_hours_without_a_success_are_an_alarm(template):
     alarm = template.resource("NoSuccessfulRun")
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
-    assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("ExecutionsSucceeded", "breaching")
+    assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("SuccessfulRuns", "breaching")
 
 
-async def test_metrics_are_taken_from_fields_that_the_last_line_of_a_run_has():
-    async with bench() as b:
-        await b.run()
-    (ended,) = [event for event in b.events if isinstance(event, Ended)]
-    line = describe(ended)
-    assert line is not None
-    logged = json.loads(as_json(line, ended.manifests[0].started_at))
-    templates = (Template("template.yaml"), Template("batch.yaml"))
-    filters = [found for t in templates for found in t.of_type("AWS::Logs::MetricFilter").values()]
-    assert {f["MetricTransformations"][0]["MetricName"] for f in filters} >= {"FailedTasks", "Rows", "Throttled"}
-    for found in filters:
-        terms = re.findall(r"\$\.(\w+) = \"(\w+)\"", found["FilterPattern"])
-        assert ("event", logged["event"]) in terms
-        assert all(field in logged for field, _ in terms)
-        value = found["MetricTransformations"][0]["MetricValue"]
-        assert value == "1" or isinstance(logged[value.removeprefix("$.")], int)
+@pytest.mark.parametrize("name", ["template.yaml", "batch.yaml"])
+def test_alarms_look_at_metrics_that_the_program_writes_into_its_log(name):
+    template = Template(name, AlarmTopicArn="arn:aws:sns:us-east-1:123456789012:alarms")
+    assert template.of_type("AWS::Logs::MetricFilter") == {}
+    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
+    watched = [metric for alarm in alarms for metric in metrics_of(alarm)]
+    ours = {metric["MetricName"] for metric in watched if not metric["Namespace"].startswith("AWS/")}
+    assert "SuccessfulRuns" in ours
+    assert ours <= {*UNITS}
+    for metric in watched:
+        assert metric["Namespace"] in {"studios", "AWS/States"}
+        assert metric["Namespace"] == "AWS/States" or not metric.get("Dimensions"), "the run's line has none"
+
+
+def metrics_of(alarm):
+    """What an alarm looks at, by itself or in a formula."""
+    if "MetricName" in alarm:
+        return [alarm]
+    return [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
+
+
+@pytest.mark.parametrize("target", ["", "arn:aws:sns:us-east-1:123456789012:exports"])
+def test_who_is_told_is_the_parameter_s_to_say_and_nobody_without_it(target):
+    variables = Template("template.yaml", NotifyTargetArn=target).resource("ExporterFunction")["Environment"][
+        "Variables"
+    ]
+    assert variables.get("EXPORTER__NOTIFY__TARGET", "") == target
+    assert variables["EXPORTER_METRICS_NAMESPACE"] == "studios"
 
 
 def test_the_job_may_write_nowhere_is_not_repeated_for_a_mistake_and_has_its_image_by_digest():
@@ -170,11 +180,10 @@ def test_the_job_may_write_nowhere_is_not_repeated_for_a_mistake_and_has_its_ima
     assert "sha256" in template.body["Parameters"]["ImageUri"]["AllowedPattern"]
 
 
-def test_the_dashboard_is_json_and_shows_metrics_that_exist(template):
+def test_the_dashboard_is_json_and_shows_every_metric(template):
     board = json.loads(template.resource("Dashboard")["DashboardBody"])
     shown = {metric[1] for widget in board["widgets"] for metric in widget["properties"].get("metrics", ())}
-    made = {f["MetricTransformations"][0]["MetricName"] for f in template.of_type("AWS::Logs::MetricFilter").values()}
-    assert made <= shown
+    assert {*UNITS} <= shown
 
 
 def test_both_templates_give_the_program_the_same_environment():

@@ -1,6 +1,6 @@
 """The file of shards, wherever it lies."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -12,6 +12,7 @@ from exporter.store.open import open_store
 
 PLAN = ShardedPlan(
     plan="plan-1",
+    planned_at=datetime(2025, 3, 1, tzinfo=UTC),
     version="1.0",
     config="abc",
     datasets=(),
