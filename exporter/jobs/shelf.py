@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.core.staged import StagedPage
-from exporter.tables.fetched import Piece
+from exporter.tables.pieces import Piece
 
 #: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
 MOST_BYTES = 24 * 1024 * 1024

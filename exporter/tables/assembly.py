@@ -10,6 +10,7 @@ from exporter.core.plan import Task
 from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
 from exporter.errors import ChangedError, DataError
+from exporter.tables.pieces import Piece, joined
 from exporter.tables.schema import PERIOD_KEY, PERIOD_LABEL
 from exporter.tables.uniqueness import repeated_keys
 
@@ -36,34 +37,34 @@ class Assembly:
         self.limit = limit
         self.total: int | None = None
         self.resumed = False
-        self._tables: dict[int, pa.Table] = {}
+        self._pieces: dict[int, Piece] = {}
         self._api_rows: dict[int, int] = {}
 
     @property
     def offsets(self) -> frozenset[int]:
         """Offsets of the pages that are in."""
-        return frozenset(self._tables)
+        return frozenset(self._pieces)
 
     @property
     def missing(self) -> tuple[int, ...]:
         """Offsets of the pages that are still to come, in order; the next one alone while the total is unknown."""
         if self.total is None:
-            return (len(self._tables) * self.limit,)
-        return tuple(o for o in range(0, max(self.total, 1), self.limit) if o not in self._tables)
+            return (len(self._pieces) * self.limit,)
+        return tuple(o for o in range(0, max(self.total, 1), self.limit) if o not in self._pieces)
 
     @property
     def is_whole(self) -> bool:
         """Whether every page is in."""
-        if self.total is None or len(self._tables) * self.limit < self.total:
+        if self.total is None or len(self._pieces) * self.limit < self.total:
             return False
         return not self.missing
 
     @property
     def rows(self) -> int:
         """Rows so far, as they will be written."""
-        return sum(table.num_rows for table in self._tables.values())
+        return sum(piece.num_rows for piece in self._pieces.values())
 
-    def add(self, page: StagedPage, table: pa.Table) -> None:
+    def add(self, page: StagedPage, piece: Piece) -> None:
         """Take a page in.
 
         Raises:
@@ -93,7 +94,7 @@ class Assembly:
                 raise ChangedError(
                     f"{where}: {page.api_rows} rows came instead of {expected} (the API counts {self.total} in all)"
                 )
-        self._tables[page.offset] = table
+        self._pieces[page.offset] = piece
         self._api_rows[page.offset] = page.api_rows
 
     def _share(self, offset: int, total: int) -> int:
@@ -109,7 +110,8 @@ class Assembly:
         Raises:
             ChangedError: a group key stands twice.
         """
-        table = pa.concat_tables([t for _, t in sorted(self._tables.items())], promote_options="default")
+        pieces = [piece for _, piece in sorted(self._pieces.items())]
+        table = pa.concat_tables(joined(pieces), promote_options="default")
         dataset = self.task.dataset
         asked = {column.name for column in dataset.columns}
         names = [column.name for column in dataset.key_columns if column.name in table.column_names]
