@@ -50,7 +50,13 @@ class Assembly:
         """Offsets of the pages that are still to come, in order; the next one alone while the total is unknown."""
         if self.total is None:
             return (len(self._pieces) * self.limit,)
-        return tuple(o for o in range(0, max(self.total, 1), self.limit) if o not in self._pieces)
+        return self.promised(self.total)
+
+    def promised(self, total: int | None) -> tuple[int, ...]:
+        """What is missing where the report has *total* rows; nothing where they are unknown, or too many."""
+        if total is None or total > MOST_ROWS:
+            return ()
+        return tuple(o for o in range(0, max(total, 1), self.limit) if o not in self._pieces)
 
     @property
     def is_whole(self) -> bool:
