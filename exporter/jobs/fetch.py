@@ -102,15 +102,17 @@ class Fetcher:
             raise ChangedError(f"{assembly.task}: what was staged of it did not pass the checks")
         while not assembly.is_whole:
             if assembly.total is None:
-                await self._next(assembly)
+                await self._next(assembly, assembly.missing[0])
             else:
                 await _side_by_side(self._workers(assembly, assembly.missing))
 
-    async def _next(self, assembly: Assembly) -> None:
-        """The next page alone, since nobody knows yet how many there are; then those that it tells of."""
-        offset = assembly.missing[0]
+    async def _next(self, assembly: Assembly, offset: int) -> None:
+        """The page at *offset* alone, since nobody knows yet how many there are; then those that it tells of."""
         page, labels = await self._ask(assembly, offset, self._format_of_next(assembly, offset))
-        others = self._workers(assembly, [o for o in assembly.promised(page.total) if o != offset])
+        if page.total is None and not offset and _seems_full(page):
+            others: Sequence[Coroutine[Any, Any, None]] = [self._next(assembly, self.page_size)]
+        else:
+            others = self._workers(assembly, [o for o in assembly.promised(page.total) if o > offset])
         await _side_by_side([self._stage(assembly, page, labels), *others])
 
     def _workers(self, assembly: Assembly, offsets: Sequence[int]) -> Sequence[Coroutine[Any, Any, None]]:
@@ -203,6 +205,11 @@ class Fetcher:
             check_headers(answer, dataset)
             self._labels[key] = learn_labels(answer.headers)
         return self._labels[key]
+
+
+def _seems_full(page: Page) -> bool:
+    """Whether a CSV page has the lines of a full one. Where a text holds line ends it may not be, which is rare."""
+    return page.body.count(b"\n") > page.request.limit
 
 
 async def _side_by_side(work: Sequence[Coroutine[Any, Any, None]]) -> None:
