@@ -40,10 +40,9 @@ class Shelf:
 
     def put(self, key: str, segment: Segment) -> None:
         """Keep *segment* for as long as there is room."""
-        self._segments[key] = segment
-        self._bytes += segment.size_bytes
-        while self._bytes > self._most_bytes:
-            self.drop(next(iter(self._segments)))
+        if self._bytes + segment.size_bytes <= self._most_bytes:
+            self._segments[key] = segment
+            self._bytes += segment.size_bytes
 
     def get(self, key: str) -> Segment | None:
         """A segment, if it is still here."""

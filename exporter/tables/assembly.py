@@ -77,31 +77,39 @@ class Assembly:
             ChangedError: it does not agree with the pages before it.
             DataError: the window has too many rows to be fetched as one.
         """
-        where = f"{self.task} page {page.offset // self.limit + 1}"
         if page.api_rows > self.limit:
-            raise ChangedError(f"{where}: {page.api_rows} rows came, {self.limit} were asked for")
+            raise ChangedError(f"{self._where(page)}: {page.api_rows} rows came, {self.limit} were asked for")
         promised = max(page.total or 0, page.offset + page.api_rows)
         if promised > MOST_ROWS:
             raise DataError(
-                f"{where}: the API counts more than {MOST_ROWS:,} rows; choose a smaller windows.every, or filters"
+                f"{self._where(page)}: the API counts more than {MOST_ROWS:,} rows; choose a smaller windows.every, or"
+                " filters"
             )
         told = page.total
         if told is None and self.total is None and page.api_rows < self.limit:
             told = page.offset + page.api_rows  # a short page is the last one
         if told is not None:
             if self.total is not None and told != self.total:
-                raise ChangedError(f"{where}: the API counts {told} rows, on another page it was {self.total}")
+                raise ChangedError(
+                    f"{self._where(page)}: the API counts {told} rows, on another page it was {self.total}"
+                )
             if self.total is None and any(n != self._share(offset, told) for offset, n in self._api_rows.items()):
-                raise ChangedError(f"{where}: the API counts {told} rows, which the pages before it do not fit")
+                raise ChangedError(
+                    f"{self._where(page)}: the API counts {told} rows, which the pages before it do not fit"
+                )
             self.total = told
         if self.total is not None:
             expected = self._share(page.offset, self.total)
             if page.api_rows != expected:
                 raise ChangedError(
-                    f"{where}: {page.api_rows} rows came instead of {expected} (the API counts {self.total} in all)"
+                    f"{self._where(page)}: {page.api_rows} rows came instead of {expected}"
+                    f" (the API counts {self.total} in all)"
                 )
         self._pieces[page.offset] = piece
         self._api_rows[page.offset] = page.api_rows
+
+    def _where(self, page: StagedPage) -> str:
+        return f"{self.task} page {page.offset // self.limit + 1}"
 
     def _share(self, offset: int, total: int) -> int:
         """Rows that the page at *offset* has to have."""
