@@ -11,7 +11,7 @@ import urllib.request
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 import aiohttp
@@ -43,8 +43,11 @@ _GZIP_WBITS = 16 + zlib.MAX_WBITS
 class Gate(Protocol):
     """Who lets requests of a credential through, in its pace."""
 
-    def turn(self, credential: CredentialKey) -> AbstractAsyncContextManager[None]:
-        """One request's time on the wire; the error that leaves the block tells the gate how it went."""
+    def turn(self, credential: CredentialKey, day: date) -> AbstractAsyncContextManager[None]:
+        """One request's time on the wire; the error that leaves the block tells the gate how it went.
+
+        Of those that wait, the one whose first *day* is the earliest goes first.
+        """
         ...
 
 
@@ -98,7 +101,7 @@ class ReportClient:
         url = URL(self._stem(request) + page_query(request, self._options), encoded=True)
 
         async def attempt(number: int) -> Page:
-            async with self._gate.turn(request.studio.credential):
+            async with self._gate.turn(request.studio.credential, request.window.start):
                 return await self._attempt(request, url, number)
 
         return await self._retry.run(request, attempt)

@@ -2,24 +2,34 @@
 
 A credential has a lane with a pace of its own (`core.pace`); the lanes take turns, so that none holds up another: a
 lane gets its share of the connections, however slow its answers are. Within a lane, pages of open windows go before
-new windows, so that few windows are open at a time. Refused credentials close their lane at once. Whether a credential
+new windows, so that few windows are open at a time, and those of earlier windows before those of later ones, so that
+the earliest month is whole soon. Refused credentials close their lane at once. Whether a credential
 may be used at all, beside other runs, is asked of the permits.
 """
 
 import asyncio
 import math
+from bisect import insort
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
-from typing import Protocol
+from itertools import count
+from typing import NamedTuple, Protocol
 
 from exporter.core.pace import Outcome, Pace, Ticket
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError
 
-_Waiter = asyncio.Future[Ticket]
+
+class _Waiter(NamedTuple):
+    """Who waits for a turn; the earliest day goes first, and who came first."""
+
+    day: date
+    number: int
+    ticket: asyncio.Future[Ticket]
 
 
 class Permits(Protocol):
@@ -72,8 +82,8 @@ class Free:
 @dataclass(slots=True)
 class _Lane:
     pace: Pace
-    pages: deque[_Waiter] = field(default_factory=deque)
-    openings: deque[_Waiter] = field(default_factory=deque)
+    pages: list[_Waiter] = field(default_factory=list)
+    openings: list[_Waiter] = field(default_factory=list)
     reserved: deque[Ticket] = field(default_factory=deque)
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
@@ -81,8 +91,8 @@ class _Lane:
 
     def next_waiter(self) -> _Waiter | None:
         for queue in (self.pages, self.openings):
-            while queue and queue[0].done():
-                queue.popleft()
+            while queue and queue[0].ticket.done():
+                queue.pop(0)
             if queue:
                 return queue[0]
         return None
@@ -120,10 +130,15 @@ class Gate:
         self._active: set[CredentialKey] = set()
         self._in_flight = 0
         self._held = False
+        self._numbers = count()
 
     @asynccontextmanager
-    async def turn(self, credential: CredentialKey) -> AsyncIterator[None]:
+    async def turn(self, credential: CredentialKey, day: date = date.min) -> AsyncIterator[None]:
         """Send one request inside the block; how the block ends tells how the request did.
+
+        Args:
+            credential: whose request.
+            day: the first one that it asks for.
 
         Raises:
             CredentialError: the credential was refused before.
@@ -134,7 +149,7 @@ class Gate:
             raise _again(lane.refused)
         while lane.reserved and not self._permits.stands(credential):
             self.unused(credential)
-        ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages)
+        ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages, day)
         outcome, retry_after_s = Outcome.FAILED, None
         try:
             yield
@@ -171,7 +186,7 @@ class Gate:
             CredentialError: the credential was refused.
         """
         lane = self._lane(credential)
-        lane.reserved.append(await self._wait(credential, lane, lane.openings))
+        lane.reserved.append(await self._wait(credential, lane, lane.openings, date.min))
 
     def unused(self, credential: CredentialKey) -> None:
         """Give back what `opening` reserved, where nothing was to be sent after all."""
@@ -208,24 +223,25 @@ class Gate:
             lane = self._lanes[credential] = _Lane(self._make_pace(credential))
         return lane
 
-    async def _wait(self, credential: CredentialKey, lane: _Lane, queue: deque[_Waiter]) -> Ticket:
+    async def _wait(self, credential: CredentialKey, lane: _Lane, queue: list[_Waiter], day: date) -> Ticket:
         if not lane.refused:
             await self._permits.held(credential)
         if lane.refused:
             raise _again(lane.refused)
-        waiter: _Waiter = asyncio.get_running_loop().create_future()
-        queue.append(waiter)
+        ticket: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(day, next(self._numbers), ticket)
+        insort(queue, waiter)
         self._active.add(credential)
         self._runnable[credential] = lane
         self._pump()
         try:
-            return await waiter
+            return await ticket
         except asyncio.CancelledError:
             if waiter in queue:
                 queue.remove(waiter)
                 self._look_whether_idle(credential, lane)
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._take_back(credential, lane, waiter.result())
+            if ticket.done() and not ticket.cancelled() and ticket.exception() is None:
+                self._take_back(credential, lane, ticket.result())
             raise
 
     def _pump(self) -> None:
@@ -248,10 +264,10 @@ class Gate:
                 self._refuse(lane, error)
                 self._look_whether_idle(credential, lane)
                 continue
-            (lane.pages if lane.pages and lane.pages[0] is waiter else lane.openings).popleft()
+            (lane.pages or lane.openings).pop(0)
             lane.in_flight += 1
             self._in_flight += 1
-            waiter.set_result(lane.pace.start(now))
+            waiter.ticket.set_result(lane.pace.start(now))
             self._runnable[credential] = lane
 
     def _wake(self, credential: CredentialKey, lane: _Lane) -> None:
@@ -297,8 +313,8 @@ class Gate:
     def _refuse(self, lane: _Lane, error: CredentialError) -> None:
         lane.refused = error
         for waiter in (*lane.pages, *lane.openings):
-            if not waiter.done():
-                waiter.set_exception(_again(error))
+            if not waiter.ticket.done():
+                waiter.ticket.set_exception(_again(error))
         lane.pages.clear()
         lane.openings.clear()
 

@@ -1,13 +1,15 @@
 """Fetches one task whole: asks for its pages, in whatever order, until they agree with each other.
 
 Rules kept here: no page is asked for twice unless it failed or the report changed; the first page tells how many there
-are, then the others are asked for at once. CSV tells no total; so where a first CSV page is full, the second page is
-asked for as JSON, which tells it, and the labels too. What was staged before a stop is not asked for again.
+are, then the others are asked for at once, while the first one is still being staged. CSV tells no total; so where a
+first CSV page is full, the second page is asked for as JSON, which tells it, and the labels too. What was staged before
+a stop is not asked for again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from exporter.api.base import ReportSource
 from exporter.core.answer import Format, Header, Page, PageRequest
@@ -100,27 +102,31 @@ class Fetcher:
             raise ChangedError(f"{assembly.task}: what was staged of it did not pass the checks")
         while not assembly.is_whole:
             if assembly.total is None:
-                await self._one(assembly, assembly.missing[0])
+                await self._next(assembly, assembly.missing[0])
             else:
-                await self._many(assembly, assembly.missing)
+                await _side_by_side(self._workers(assembly, assembly.missing))
 
-    async def _many(self, assembly: Assembly, offsets: tuple[int, ...]) -> None:
-        """Ask for the pages at *offsets* side by side; the first failure ends them all."""
+    async def _next(self, assembly: Assembly, offset: int) -> None:
+        """The page at *offset* alone, since nobody knows yet how many there are; then those that it tells of."""
+        page, labels = await self._ask(assembly, offset, self._format_of_next(assembly, offset))
+        if page.total is None and not offset and _seems_full(page):
+            others: Sequence[Coroutine[Any, Any, None]] = [self._next(assembly, self.page_size)]
+        else:
+            others = self._workers(assembly, [o for o in assembly.promised(page.total) if o > offset])
+        await _side_by_side([self._stage(assembly, page, labels), *others])
+
+    def _workers(self, assembly: Assembly, offsets: Sequence[int]) -> Sequence[Coroutine[Any, Any, None]]:
+        """Who fetch the pages at *offsets* together."""
         todo = iter(offsets)
 
         async def work(offsets: Iterator[int]) -> None:
             for offset in offsets:
-                await self._one(assembly, offset)
+                await self._stage(assembly, *await self._ask(assembly, offset, self.format))
 
-        workers = [asyncio.ensure_future(work(todo)) for _ in range(min(len(offsets), self.most_pages_at_once))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        return [work(todo) for _ in range(min(len(offsets), self.most_pages_at_once))]
 
-    async def _one(self, assembly: Assembly, offset: int) -> None:
+    async def _ask(self, assembly: Assembly, offset: int, kind: Format) -> tuple[Page, Labels | None]:
+        """One page, and what is needed to read its first line; what stands above its rows is as it must be."""
         task = assembly.task
         dataset = self._asked.get(task.dataset.name, task.dataset)
         request = PageRequest(
@@ -129,11 +135,14 @@ class Fetcher:
             window=task.window,
             offset=offset,
             limit=self.page_size,
-            format=self._format_of(assembly, offset),
+            format=kind,
         )
         page = await self.source.fetch(request)
-        rows = await self.staging.add(assembly, page, await self._check_head(page))
-        self.observer(PageStaged(task=task, rows=rows, total=assembly.total))
+        return page, await self._check_head(page)
+
+    async def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> None:
+        rows = await self.staging.add(assembly, page, labels)
+        self.observer(PageStaged(task=assembly.task, rows=rows, total=assembly.total))
 
     async def _check_head(self, page: Page) -> Labels | None:
         """Hold what stands above the rows against what was asked; what passed once passes again.
@@ -176,13 +185,10 @@ class Fetcher:
             names = ", ".join(column.name for column in columns)
             raise ChangedError(f"{page.request}: brought {names} unasked; fetched again, sorted by them too")
 
-    def _format_of(self, assembly: Assembly, offset: int) -> Format:
+    def _format_of_next(self, assembly: Assembly, offset: int) -> Format:
         """CSV where it is wanted, but JSON for the page that has to tell the total, or a pivot's periods."""
-        if self.format is Format.CSV and assembly.total is None:
-            pivoted = assembly.task.dataset.pivot is not Pivot.ALL
-            if pivoted or offset == self.page_size:
-                return Format.JSON
-        return self.format
+        pivoted = assembly.task.dataset.pivot is not Pivot.ALL
+        return Format.JSON if pivoted or offset == self.page_size else self.format
 
     async def _labels_for(self, page: Page) -> Labels | None:
         """What is needed to read the first line of *page*; asks for one row as JSON where that line holds labels."""
@@ -199,6 +205,22 @@ class Fetcher:
             check_headers(answer, dataset)
             self._labels[key] = learn_labels(answer.headers)
         return self._labels[key]
+
+
+def _seems_full(page: Page) -> bool:
+    """Whether a CSV page has the lines of a full one. Where a text holds line ends it may not be, which is rare."""
+    return page.body.count(b"\n") > page.request.limit
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do all of *work*; the first failure ends it all."""
+    workers = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
 
 
 def measures_of(dataset: Dataset) -> set[Column]:

@@ -22,6 +22,7 @@ from exporter.tables.assembly import Assembly
 from exporter.tables.decode import Decoded, decode_pages
 from exporter.tables.erasure import rows_of, withheld
 from exporter.tables.labels import Labels
+from exporter.tables.pieces import Piece, whole
 
 #: Pages decoded in one go. Fewer cost more calls; more JSON costs more memory, and time once it leaves the CPU's cache.
 MOST_DECODED: Mapping[Format, int] = {Format.JSON: 12, Format.CSV: 100}
@@ -58,8 +59,8 @@ class Taken:
 
     arrival: Arrival
     api_rows: int
-    whole: pa.Table
-    stored: pa.Table
+    whole: Piece
+    stored: Piece
     withheld: Withheld
     extras: tuple[str, ...]
     customer_columns: tuple[str, ...]
@@ -80,9 +81,9 @@ class Intake:
     suppressed: Suppressed
 
     def take(self, arrivals: Sequence[Arrival]) -> Iterable[Taken]:
-        """Those of *arrivals* that can be read; the others fail."""
+        """Those of *arrivals* that can be read, the pages of a fetch behind each other; the others fail."""
         groups: dict[object, list[Arrival]] = {}
-        for arrival in arrivals:
+        for arrival in sorted(arrivals, key=lambda arrival: (arrival.assembly.fetch_id, arrival.page.request.offset)):
             page = arrival.page
             shape = page.headers or page.body[: page.body.find(b"\n")]
             groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
@@ -99,20 +100,23 @@ class Intake:
     def _split(self, group: Sequence[Arrival], decoded: Decoded) -> Iterable[Taken]:
         stored = privacy.apply(decoded.table, self.dataset, self.hash_key)
         hidden = drops_keys(self.dataset) or not self.dataset.drop.isdisjoint(decoded.extras)
-        whole = decoded.table if hidden else stored
+        complete = decoded.table if hidden else stored
         # With a pivot each of the API's rows became one row per period.
         periods = decoded.table.num_rows // max(1, sum(decoded.page_rows))
         start = 0
         for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
             rows = api_rows * periods
-            found = self._left_out(arrival, decoded.table.slice(start, rows), decoded.customer_columns)
-            page, kept = whole.slice(start, rows), stored.slice(start, rows)
+            page, kept, gone = Piece(complete, start, rows), Piece(stored, start, rows), Withheld()
+            if self.suppressed:
+                found = self._left_out(arrival, decoded.table.slice(start, rows), decoded.customer_columns)
+                if found is not None:
+                    kept, gone = whole(kept.rows().filter(pc.invert(found))), withheld(page.rows(), found)
             yield Taken(
                 arrival=arrival,
                 api_rows=api_rows,
                 whole=page,
-                stored=kept if found is None else kept.filter(pc.invert(found)),
-                withheld=Withheld() if found is None else withheld(page, found),
+                stored=kept,
+                withheld=gone,
                 extras=decoded.extras,
                 customer_columns=decoded.customer_columns,
             )
@@ -120,8 +124,6 @@ class Intake:
 
     def _left_out(self, arrival: Arrival, table: pa.Table, customer_columns: Sequence[str]) -> pa.ChunkedArray | None:
         """Which rows may not be stored; None where all may."""
-        if not self.suppressed:
-            return None
         studios = pa.repeat(pa.scalar(arrival.assembly.task.studio.id, pa.string()), table.num_rows)
         return rows_of(table, studios, customer_columns, self.suppressed.is_left_out)
 

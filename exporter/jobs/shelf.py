@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.core.staged import StagedPage
-from exporter.tables.fetched import Piece
+from exporter.tables.pieces import Piece
 
 #: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
 MOST_BYTES = 24 * 1024 * 1024
@@ -40,10 +40,9 @@ class Shelf:
 
     def put(self, key: str, segment: Segment) -> None:
         """Keep *segment* for as long as there is room."""
-        self._segments[key] = segment
-        self._bytes += segment.size_bytes
-        while self._bytes > self._most_bytes:
-            self.drop(next(iter(self._segments)))
+        if self._bytes + segment.size_bytes <= self._most_bytes:
+            self._segments[key] = segment
+            self._bytes += segment.size_bytes
 
     def get(self, key: str) -> Segment | None:
         """A segment, if it is still here."""

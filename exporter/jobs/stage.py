@@ -31,9 +31,10 @@ from exporter.jobs.shelf import Segment, Shelf
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
 from exporter.tables.assembly import Assembly
-from exporter.tables.fetched import Fetched, Piece
+from exporter.tables.fetched import Fetched
 from exporter.tables.labels import Labels
 from exporter.tables.measure import measure_of
+from exporter.tables.pieces import Piece, joined
 from exporter.tables.segment import decode_segment, encode_segment
 
 #: Pages with their rows, in order, by fetch.
@@ -164,7 +165,7 @@ class Staging:
             if page.withheld:
                 # Rows that are missing cannot show that they repeat on a page to come.
                 raise ChangedError(f"{assembly.task}: people were left out of what was staged of it; fetched again")
-            assembly.add(page, piece.rows())
+            assembly.add(page, piece)
         assembly.resumed = True
 
     def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
@@ -268,7 +269,7 @@ class Staging:
         return Segment(pages, record.customer_columns, table.nbytes)
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
-        pages: list[tuple[Arrival, StagedPage, pa.Table]] = []
+        pages: list[tuple[Arrival, StagedPage, Piece]] = []
         seals: list[Seal] = []
         customer_columns: set[str] = set()
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
@@ -313,10 +314,11 @@ class Staging:
             seals=tuple(seals),
             customer_columns=tuple(sorted(customer_columns)),
         )
-        table = pa.concat_tables([stored for _, _, stored in pages], promote_options="default").combine_chunks()
+        rows = joined(stored for _, _, stored in pages)
+        table = pa.concat_tables(rows, promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
-        # Not those of the table: the fetches that are under way hold these rows, too.
-        pieces = [(page, Piece(rows, 0, rows.num_rows)) for _, page, rows in pages]
+        # Not pieces of the table: the fetches that are under way hold these rows, too.
+        pieces = [(page, stored) for _, page, stored in pages]
         self._shelf.put(key, Segment(pieces, record.customer_columns, table.nbytes))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
@@ -326,8 +328,8 @@ class Staging:
             if not arrival.done.done():
                 arrival.done.set_result(page.api_rows)
 
-    def _assemble(self, assembly: Assembly, page: StagedPage, table: pa.Table) -> Seal | None:
-        assembly.add(page, table)
+    def _assemble(self, assembly: Assembly, page: StagedPage, piece: Piece) -> Seal | None:
+        assembly.add(page, piece)
         if not assembly.is_whole:
             return None
         whole = assembly.check()

@@ -10,6 +10,7 @@ from exporter.core.plan import Task
 from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
 from exporter.errors import ChangedError, DataError
+from exporter.tables.pieces import Piece, joined
 from exporter.tables.schema import PERIOD_KEY, PERIOD_LABEL
 from exporter.tables.uniqueness import repeated_keys
 
@@ -36,65 +37,79 @@ class Assembly:
         self.limit = limit
         self.total: int | None = None
         self.resumed = False
-        self._tables: dict[int, pa.Table] = {}
+        self._pieces: dict[int, Piece] = {}
         self._api_rows: dict[int, int] = {}
 
     @property
     def offsets(self) -> frozenset[int]:
         """Offsets of the pages that are in."""
-        return frozenset(self._tables)
+        return frozenset(self._pieces)
 
     @property
     def missing(self) -> tuple[int, ...]:
         """Offsets of the pages that are still to come, in order; the next one alone while the total is unknown."""
         if self.total is None:
-            return (len(self._tables) * self.limit,)
-        return tuple(o for o in range(0, max(self.total, 1), self.limit) if o not in self._tables)
+            return (len(self._pieces) * self.limit,)
+        return self.promised(self.total)
+
+    def promised(self, total: int | None) -> tuple[int, ...]:
+        """What is missing where the report has *total* rows; nothing where they are unknown, or too many."""
+        if total is None or total > MOST_ROWS:
+            return ()
+        return tuple(o for o in range(0, max(total, 1), self.limit) if o not in self._pieces)
 
     @property
     def is_whole(self) -> bool:
         """Whether every page is in."""
-        if self.total is None or len(self._tables) * self.limit < self.total:
+        if self.total is None or len(self._pieces) * self.limit < self.total:
             return False
         return not self.missing
 
     @property
     def rows(self) -> int:
         """Rows so far, as they will be written."""
-        return sum(table.num_rows for table in self._tables.values())
+        return sum(piece.num_rows for piece in self._pieces.values())
 
-    def add(self, page: StagedPage, table: pa.Table) -> None:
+    def add(self, page: StagedPage, piece: Piece) -> None:
         """Take a page in.
 
         Raises:
             ChangedError: it does not agree with the pages before it.
             DataError: the window has too many rows to be fetched as one.
         """
-        where = f"{self.task} page {page.offset // self.limit + 1}"
         if page.api_rows > self.limit:
-            raise ChangedError(f"{where}: {page.api_rows} rows came, {self.limit} were asked for")
+            raise ChangedError(f"{self._where(page)}: {page.api_rows} rows came, {self.limit} were asked for")
         promised = max(page.total or 0, page.offset + page.api_rows)
         if promised > MOST_ROWS:
             raise DataError(
-                f"{where}: the API counts more than {MOST_ROWS:,} rows; choose a smaller windows.every, or filters"
+                f"{self._where(page)}: the API counts more than {MOST_ROWS:,} rows; choose a smaller windows.every, or"
+                " filters"
             )
         told = page.total
         if told is None and self.total is None and page.api_rows < self.limit:
             told = page.offset + page.api_rows  # a short page is the last one
         if told is not None:
             if self.total is not None and told != self.total:
-                raise ChangedError(f"{where}: the API counts {told} rows, on another page it was {self.total}")
+                raise ChangedError(
+                    f"{self._where(page)}: the API counts {told} rows, on another page it was {self.total}"
+                )
             if self.total is None and any(n != self._share(offset, told) for offset, n in self._api_rows.items()):
-                raise ChangedError(f"{where}: the API counts {told} rows, which the pages before it do not fit")
+                raise ChangedError(
+                    f"{self._where(page)}: the API counts {told} rows, which the pages before it do not fit"
+                )
             self.total = told
         if self.total is not None:
             expected = self._share(page.offset, self.total)
             if page.api_rows != expected:
                 raise ChangedError(
-                    f"{where}: {page.api_rows} rows came instead of {expected} (the API counts {self.total} in all)"
+                    f"{self._where(page)}: {page.api_rows} rows came instead of {expected}"
+                    f" (the API counts {self.total} in all)"
                 )
-        self._tables[page.offset] = table
+        self._pieces[page.offset] = piece
         self._api_rows[page.offset] = page.api_rows
+
+    def _where(self, page: StagedPage) -> str:
+        return f"{self.task} page {page.offset // self.limit + 1}"
 
     def _share(self, offset: int, total: int) -> int:
         """Rows that the page at *offset* has to have."""
@@ -109,7 +124,8 @@ class Assembly:
         Raises:
             ChangedError: a group key stands twice.
         """
-        table = pa.concat_tables([t for _, t in sorted(self._tables.items())], promote_options="default")
+        pieces = [piece for _, piece in sorted(self._pieces.items())]
+        table = pa.concat_tables(joined(pieces), promote_options="default")
         dataset = self.task.dataset
         asked = {column.name for column in dataset.columns}
         names = [column.name for column in dataset.key_columns if column.name in table.column_names]

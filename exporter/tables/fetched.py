@@ -7,26 +7,14 @@ part's bytes, so it is spelled out only for the rows that are merged next.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+from exporter.tables.pieces import Piece, joined
 from exporter.tables.schema import LEADING, TRAILING
-
-
-class Piece(NamedTuple):
-    """Rows within a table that holds more; a slice of it would take more memory than the rows of a page do."""
-
-    table: pa.Table
-    start: int
-    num_rows: int
-
-    def rows(self) -> pa.Table:
-        """The rows alone, not copied."""
-        return self.table.slice(self.start, self.num_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +58,7 @@ def spelled_out(fetches: Sequence[Fetched], schema: pa.Schema) -> pa.Table:
     """The rows of *fetches* one after the other, with all columns of *schema*, which `fetched_schema` gave."""
     fetches = [fetched for fetched in fetches if fetched.num_rows]
     own = pa.schema([field for field in schema if field not in (*LEADING, *TRAILING)])
-    rows = [own.empty_table(), *(piece.rows() for fetched in fetches for piece in fetched.pieces if piece.num_rows)]
+    rows = [own.empty_table(), *joined(p for fetched in fetches for p in fetched.pieces if p.num_rows)]
     # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
     table = pa.concat_tables(rows, promote_options="default").combine_chunks()
     lengths = pa.array([fetched.num_rows for fetched in fetches], pa.int64())

@@ -26,9 +26,10 @@ from exporter.core.window import Window
 from exporter.errors import PlanConflictError
 from exporter.tables.changes import changes
 from exporter.tables.erasure import rows_of, withheld
-from exporter.tables.fetched import Fetched, Piece, fetched_schema, spelled_out
+from exporter.tables.fetched import Fetched, fetched_schema, spelled_out
 from exporter.tables.merge import covered, replace_tasks, union
 from exporter.tables.parquet import PartFile, PartWriter
+from exporter.tables.pieces import Piece, whole
 from exporter.tables.published import Published, look_through, nothing_published
 from exporter.tables.schema import TRAILING, part_schema
 
@@ -248,7 +249,7 @@ def _without(
             if found is not None:
                 gone[fetched.task] = gone.get(fetched.task, Withheld()) + withheld(table, found)
                 table = table.filter(pc.invert(found))
-            theirs.append(piece if found is None else Piece(table, 0, table.num_rows))
+            theirs.append(piece if found is None else whole(table))
         kept.append(replace(fetched, pieces=theirs))
     return [entry.leave_out(gone[_key(entry)]) if _key(entry) in gone else entry for entry in entries], kept
 

@@ -59,7 +59,7 @@ class RecordingGate:
         self.turns = []
 
     @asynccontextmanager
-    async def turn(self, credential):
+    async def turn(self, credential, day):
         assert credential == CREDENTIAL
         try:
             yield
@@ -250,7 +250,7 @@ async def test_a_token_that_no_header_can_carry_asks_nothing(answers):
 
 async def test_a_gate_that_closes_ends_the_fetch_without_an_attempt(made, answers):
     @asynccontextmanager
-    async def closed(credential):
+    async def closed(credential, _day):
         raise CredentialError(f"{credential} was refused before")
         yield
 

@@ -14,6 +14,7 @@ from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
 from exporter.tables.decode import decode_pages
 from exporter.tables.headers import check_headers
+from exporter.tables.pieces import whole
 from exporter.tables.segment import decode_segment, encode_segment
 from tests.support.tasks import make_dataset, make_task
 
@@ -56,7 +57,7 @@ def read_answer(
             received_at=_NOW,
         )
         assembly = Assembly(task, "fetch-1", request.limit)
-        assembly.add(staged, decoded.table)
+        assembly.add(staged, whole(decoded.table))
         if assembly.is_whole:
             assembly.check()
         elif assembly.total is not None:

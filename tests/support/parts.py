@@ -10,7 +10,8 @@ from exporter.core.ledger import Entry, Ledger
 from exporter.core.report import Dataset, DatasetName, GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Every, Window
-from exporter.tables.fetched import Fetched, Piece
+from exporter.tables.fetched import Fetched
+from exporter.tables.pieces import Piece
 from exporter.tables.schema import part_schema, written_fields
 
 RUN_ID = "20250301T000000Z-000001"

@@ -11,6 +11,7 @@ from exporter.core.report import Pivot
 from exporter.core.staged import StagedPage
 from exporter.errors import ChangedError, DataError
 from exporter.tables.assembly import MOST_ROWS, Assembly
+from exporter.tables.pieces import whole
 from tests.support.tasks import make_dataset, make_task
 
 LIMIT = 10
@@ -41,7 +42,7 @@ def assemble(*pages, assembly=None):
     """Pages given by number, rows and total, each with customers of its own."""
     assembly = assembly or make_assembly()
     for number, rows, total in pages:
-        assembly.add(make_page(assembly, number, rows, total), customers((number - 1) * LIMIT, rows))
+        assembly.add(make_page(assembly, number, rows, total), whole(customers((number - 1) * LIMIT, rows)))
     return assembly
 
 
@@ -151,7 +152,7 @@ def check(dataset, *tables):
     assembly = Assembly(make_task(dataset=dataset), "fetch-1", tables[0].num_rows)
     total = sum(table.num_rows for table in tables)
     for number, table in enumerate(tables):
-        assembly.add(make_page(assembly, number + 1, table.num_rows, total), table)
+        assembly.add(make_page(assembly, number + 1, table.num_rows, total), whole(table))
     return assembly.check()
 
 
