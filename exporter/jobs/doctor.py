@@ -1,7 +1,6 @@
 """Says what is wrong before a run does, and how to mend it: sink, clock, credentials."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -12,7 +11,8 @@ from exporter.core.partition import STAGING
 from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey, Studio
 from exporter.core.window import Window
-from exporter.errors import ExporterError, PreconditionFailedError, StoreError
+from exporter.errors import ExporterError, StoreError
+from exporter.jobs.conditions import require_conditions
 from exporter.store.base import Absent, ObjectStore
 from exporter.tables.headers import check_headers
 
@@ -90,15 +90,8 @@ async def _put(store: ObjectStore, key: str) -> str:
 
 
 async def _put_on_condition(store: ObjectStore, key: str) -> str:
-    """A store that takes a put whose condition does not hold would lose rows when two runs meet."""
-    _, info = await store.get(key)
-    for wrong in (Absent(), '"0123456789abcdef0123456789abcdef"'):
-        with suppress(PreconditionFailedError):
-            await store.put(key, b"overwritten", condition=wrong)
-            raise StoreError(
-                f"{store.url}: ignores conditions on puts, so two runs could lose each other's rows;"
-                f" use a store that honours If-Match and If-None-Match"
-            )
+    data, info = await store.get(key)
+    await require_conditions(store, key, data)
     await store.put(key, b"second", condition=info.etag)
     return "conditional puts are honoured"
 

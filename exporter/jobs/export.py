@@ -20,7 +20,7 @@ from exporter.core.answer import Format
 from exporter.core.clocks import lies_ahead
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord
-from exporter.core.partition import Partition, latest_key, manifest_key
+from exporter.core.partition import Partition, latest_key, manifest_key, owner_key
 from exporter.core.plan import Plan, Scope, Task, TaskId, make_plan
 from exporter.core.reconcile import Reconcile
 from exporter.core.report import DatasetName
@@ -34,6 +34,7 @@ from exporter.errors import (
     StoreError,
 )
 from exporter.jobs.account import Account, Tally
+from exporter.jobs.conditions import require_conditions_once
 from exporter.jobs.confirm import confirm
 from exporter.jobs.drive import Door, Drivers, Halts
 from exporter.jobs.events import ClockBehind, Ended, Observer, Planned
@@ -126,6 +127,7 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
     suppression = Suppression(doors.store)
     try:
         await announce(doors.store, me)
+        await require_conditions_once(doors.store, owner_key(me.run_id), me.to_json())
         await suppression.read()
         leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
         latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])

@@ -11,6 +11,7 @@ from datetime import date
 
 import pytest
 
+from exporter import __version__
 from exporter.core.lease import parse_lease
 from exporter.core.partition import LEASES
 from exporter.errors import ConfigError, UsageError
@@ -302,3 +303,35 @@ async def test_a_plan_of_another_configuration_is_not_added_up(function, monkeyp
         monkeypatch.setenv("EXPORTER__WINDOWS__EVERY", "week")
         with pytest.raises(UsageError, match="another configuration"):
             await call({"command": "merge", "plan": url})
+
+
+async def _refused(call, event, words):
+    """The event is refused in these words; nothing is asked, and nothing written into the sink."""
+    asked, kept = call.asked, await call.store.list("")
+    with pytest.raises(UsageError, match=words):
+        await call(event)
+    assert (call.asked, await call.store.list("")) == (asked, kept)
+
+
+async def test_a_shard_that_is_not_in_the_plan_is_refused(function):
+    async with function(small_world()) as call:
+        url = await _plan_of(call, 2)
+        await _refused(call, {"shard": f"{url}#2"}, "there is no shard 2; known are 0 to 1")
+        await _refused(call, {"shard": f"{url}.not#0"}, "there is no such file; make one with")
+
+
+async def test_a_plan_of_another_version_is_refused(function):
+    async with function(small_world()) as call:
+        url = await _plan_of(call, 2)
+        plan = call.folder / "plans" / "tonight.json"
+        plan.write_text(plan.read_text().replace(f'"version": "{__version__}"', '"version": "0.0.0"'))
+        for event in ({"shard": f"{url}#0"}, {"command": "merge", "plan": url}):
+            await _refused(call, event, "was planned by version 0.0.0 instead of .*; plan again")
+
+
+async def test_a_secret_that_is_not_there_is_refused_by_the_name_of_its_reference(function, monkeypatch):
+    async with function(small_world()) as call:
+        url = await _plan_of(call, 2)
+        monkeypatch.delenv("TOKEN_1")
+        for event in ({}, {"shard": f"{url}#0"}, {"command": "plan", "shards": 2, "out": url}):
+            await _refused(call, event, "token of studio-2: env:TOKEN_1 is not set")

@@ -95,13 +95,12 @@ async def test_each_end_of_a_run_is_told_once_with_its_state_and_where_its_manif
     aws, configured, kind, tmp_path
 ):
     with closing(Mailbox(kind)) as box:
-        async with configured(box.arn) as (sandbox, settings, tokens):
-            async with open_app(settings, tokens) as app:
-                (good,) = await app.run(Choice(), lambda _: None)
-                (told,) = box.mail()
-                sandbox.revoke(sandbox.world.tokens[0])
-                (bad,) = await app.run(Choice(full=True), lambda _: None)
-                (warned,) = box.mail()
+        async with configured(box.arn) as (sandbox, settings, tokens), open_app(settings, tokens) as app:
+            (good,) = await app.run(Choice(), lambda _: None)
+            (told,) = box.mail()
+            sandbox.revoke(sandbox.world.tokens[0])
+            (bad,) = await app.run(Choice(full=True), lambda _: None)
+            (warned,) = box.mail()
     assert told == {
         "run_id": good.run_id,
         "dataset": DATASET,
@@ -150,12 +149,12 @@ async def test_a_target_that_nobody_answers_for_costs_seconds_and_not_the_exit_c
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
-    async with configured(f"arn:aws:sns:{REGION}:123456789012:exports") as (_, settings, tokens):
-        async with open_app(settings, tokens) as app:
-            seen = []
-            began = time.monotonic()
-            await app.run(Choice(), seen.append)
-            assert time.monotonic() - began < 30
+    target = f"arn:aws:sns:{REGION}:123456789012:exports"
+    async with configured(target) as (_, settings, tokens), open_app(settings, tokens) as app:
+        seen = []
+        began = time.monotonic()
+        await app.run(Choice(), seen.append)
+        assert time.monotonic() - began < 30
     (warning,) = [event for event in seen if isinstance(event, NotTold)]
     assert "EndpointConnectionError" in warning.reason
 

@@ -12,7 +12,7 @@ import pytest
 from exporter.cli.codes import ExitCode
 from exporter.cli.parser import build_parser
 from exporter.config.load import parse_settings
-from exporter.config.settings import Api, Privacy, Report, Run, Section, Settings, Sink, StudioSection, Windows
+from exporter.config.settings import Api, Notify, Privacy, Report, Run, Section, Settings, Sink, StudioSection, Windows
 from exporter.core.catalogue import REPORTS
 from exporter.tables.schema import EXPORTED_AT, PERIOD_KEY, PERIOD_LABEL, RUN_ID, STUDIO_ID, WINDOW_END, WINDOW_START
 
@@ -49,7 +49,7 @@ def test_the_configuration_is_valid_and_holds_the_defaults():
     assert shown == parse_settings(required, {})
 
 
-@pytest.mark.parametrize("section", [Api, Report, Windows, Privacy, StudioSection, Sink, Run, Settings])
+@pytest.mark.parametrize("section", [Api, Report, Windows, Privacy, StudioSection, Sink, Run, Notify, Settings])
 def test_every_key_is_named(section: type[Section]):
     (text,) = blocks("toml")
     keys = re.findall(r"^(?:# )?(\w+) = ", text, flags=re.MULTILINE)

@@ -13,7 +13,6 @@ from exporter.core.notice import notice_of
 from exporter.core.partition import success_key
 from exporter.core.report import DatasetName
 from exporter.errors import NotifyError, StoreError
-from exporter.jobs.ending import Ending
 from exporter.jobs.events import NotTold
 from exporter.sandbox.faults import parse_faults
 from exporter.sandbox.options import SandboxOptions
