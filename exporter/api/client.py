@@ -208,7 +208,8 @@ class _Body:
     def __init__(self, max_bytes: int) -> None:
         self.size_bytes = 0
         self._max_bytes = max_bytes
-        self._unpacked = bytearray()
+        self._unpacked: list[bytes] = []
+        self._unpacked_bytes = 0
         self._gzip = False
         self._member: zlib._Decompress | None = None
 
@@ -236,14 +237,15 @@ class _Body:
             if self._member is None:
                 self._member = zlib.decompressobj(_GZIP_WBITS)
             # One byte beyond the limit is enough to know, and never 0, which would mean no limit.
-            self._take(self._member.decompress(chunk, self._max_bytes - len(self._unpacked) + 1))
+            self._take(self._member.decompress(chunk, self._max_bytes - self._unpacked_bytes + 1))
             chunk = self._member.unconsumed_tail or self._member.unused_data
             if self._member.eof:
                 self._member = None
 
     def _take(self, data: bytes) -> None:
-        self._unpacked += data
-        if len(self._unpacked) > self._max_bytes:
+        self._unpacked.append(data)
+        self._unpacked_bytes += len(data)
+        if self._unpacked_bytes > self._max_bytes:
             raise _TooLargeError
 
     def end(self) -> bytes:
@@ -254,7 +256,7 @@ class _Body:
         """
         if self._member is not None:
             raise EOFError
-        return bytes(self._unpacked)
+        return b"".join(self._unpacked)
 
 
 def _translate(request: PageRequest, error: Exception, timeout_s: float) -> UnavailableError:

@@ -217,10 +217,11 @@ async def _side_by_side(work: Sequence[Coroutine[Any, Any, None]]) -> None:
     workers = [asyncio.ensure_future(one) for one in work]
     try:
         await asyncio.gather(*workers)
-    finally:
+    except BaseException:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        raise
 
 
 def measures_of(dataset: Dataset) -> set[Column]:

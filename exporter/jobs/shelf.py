@@ -1,9 +1,9 @@
-"""The newest staged pages, still in memory: what is published soon after it was staged need not be read again.
+"""Staged pages that are still in memory: what is published soon after it was staged need not be read again.
 
-Rules kept here: nothing lies here that the staging area does not hold; when the shelf is full the oldest segments go.
+Rules kept here: nothing lies here that the staging area does not hold; when the shelf is full, what lies there stays,
+since the oldest segments are published first, and the newest have to be read.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,11 +35,11 @@ class Shelf:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         """Empty; segments of *most_bytes* are kept at most."""
         self._most_bytes = most_bytes
-        self._segments: OrderedDict[str, Segment] = OrderedDict()
+        self._segments: dict[str, Segment] = {}
         self._bytes = 0
 
     def put(self, key: str, segment: Segment) -> None:
-        """Keep *segment* for as long as there is room."""
+        """Keep *segment*, if there is room."""
         if self._bytes + segment.size_bytes <= self._most_bytes:
             self._segments[key] = segment
             self._bytes += segment.size_bytes

@@ -3,8 +3,8 @@
 Rules kept here: an object appears by one rename of a file that was written beside it and synced; whoever replaces or
 removes an object holds a lock on its folder while it looks and acts, so conditions hold against other processes too;
 a file that is being written is locked by its writer, so what a killed process left behind can be told from what is
-still growing, and the next one to write or delete in that folder removes it; a read or a put that has begun is
-finished even if its worker is cancelled.
+still growing, and the next one to write or delete in that folder removes it; a read or a put is one call in a thread,
+and one that has begun is finished even if its worker is cancelled.
 
 Files and folders are made readable by their owner alone, unless told otherwise; those below `_erasure` always are. The
 umask may take more away. What is there already keeps its rights.
@@ -24,8 +24,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-
-import aiofiles
 
 from exporter.core.partition import ERASURE
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
@@ -99,12 +97,12 @@ class LocalStore:
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         """The whole object."""
         async with self._open:
-            return await _to_the_end(self._read(key, None))
+            return await _to_the_end(asyncio.to_thread(self._read, key, None))
 
     async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
         """The last *size_bytes* of the object."""
         async with self._open:
-            return await _to_the_end(self._read(key, size_bytes))
+            return await _to_the_end(asyncio.to_thread(self._read, key, size_bytes))
 
     async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
         """Write the whole object; when this returns, it survives a power cut."""
@@ -114,7 +112,7 @@ class LocalStore:
                 # Another process may remove the folder, empty as it still is, before the first file lies in it.
                 with suppress(FileNotFoundError):
                     async with self._open:
-                        return await _to_the_end(self._put_once(key, path, data, condition))
+                        return await _to_the_end(asyncio.to_thread(self._put_once, key, path, data, condition))
         raise StoreError(
             f"{self._url}/{key}: cannot write: its folder was removed {_ATTEMPTS} times meanwhile; "
             "stop what else is at work there"
@@ -154,32 +152,31 @@ class LocalStore:
         except OSError as error:
             raise StoreError(f"{self._url}/{key}: cannot {verb}: {explain(error)}") from error
 
-    async def _read(self, key: str, size_bytes: int | None) -> tuple[bytes, ObjectInfo]:
+    def _read(self, key: str, size_bytes: int | None) -> tuple[bytes, ObjectInfo]:
         path = self._path(key)
         with self._explained(key, "read"):
             try:
-                async with aiofiles.open(path, "rb") as file:
+                with path.open("rb") as file:
                     # Of the open file, not of its name: the name may lead to a newer object by now.
                     info = _info(key, os.fstat(file.fileno()))
                     if size_bytes is not None:
-                        await file.seek(max(0, info.size - size_bytes))
-                    return await file.read(), info
+                        file.seek(max(0, info.size - size_bytes))
+                    return file.read(), info
             except _NO_SUCH_FILE as error:
                 raise NotFoundError(f"{self._url}/{key}: there is no such object") from error
 
-    async def _put_once(self, key: str, path: Path, data: bytes, condition: Condition) -> ObjectInfo:
+    def _put_once(self, key: str, path: Path, data: bytes, condition: Condition) -> ObjectInfo:
         unfinished = path.with_name(_UNFINISHED + secrets.token_hex(8))
-        await asyncio.to_thread(_make_folder, self._root, self._folder_mode)
+        _make_folder(self._root, self._folder_mode)
         file_mode, folder_mode = self._modes(key)
-        await asyncio.to_thread(_make_folder, path.parent, folder_mode)
-        opener = partial(os.open, mode=file_mode)
+        _make_folder(path.parent, folder_mode)
         try:
-            async with aiofiles.open(unfinished, "xb", opener=opener) as file:
-                await asyncio.to_thread(fcntl.flock, file.fileno(), fcntl.LOCK_EX)
-                await file.write(data)
-                await file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-                return await asyncio.to_thread(self._replace, key, path, unfinished.name, condition)
+            with open(unfinished, "xb", opener=partial(os.open, mode=file_mode)) as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                return self._replace(key, path, unfinished.name, condition)
         finally:
             unfinished.unlink(missing_ok=True)
 
