@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark test-lambda fuzz audit sbom lambda-zip image-check lint-deploy clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark test-readers test-lambda fuzz audit sbom lambda-zip image-check lint-deploy clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
@@ -50,6 +50,7 @@ format: setup ## put every file into the project's format
 lock: setup ## choose dependency versions anew and write the requirements files (hashes, no registry)
 	@$(COMPILE) --upgrade --group dev pyproject.toml -o requirements-dev.txt
 	@$(COMPILE) --upgrade --group spark -o requirements-spark.txt
+	@$(COMPILE) --upgrade --group readers -o requirements-readers.txt
 	@$(COMPILE) --upgrade --group fuzz -o requirements-fuzz.txt
 	@$(COMPILE) --upgrade --group audit -o requirements-audit.txt
 	@$(COMPILE) --upgrade --group peers -o requirements-peers.txt
@@ -64,6 +65,10 @@ test-spark: setup ## read an exported lake with real Spark (needs Java; puts pys
 	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
 	@$(PYTEST) -m spark tests/spark
+
+test-readers: setup ## read an exported bucket over S3 with DuckDB (puts it, with its S3 extension, some 90 MB, into .venv-readers)
+	@$(MAKE) --no-print-directory .venv-readers/.ready || { echo "skipped: DuckDB 1.5 and its S3 extension cannot be installed here"; exit 0; }; \
+	$(PYTEST) -m readers tests/readers
 
 test-lambda: setup ## the Lambda handler in AWS's own runtime under AWS's emulator (Linux; puts both, some 25 MB, into .lambda)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .lambda --no-deps --require-hashes -r requirements-lambda.txt
@@ -130,4 +135,4 @@ lint-deploy: .venv-deploy/.ready .venv-checkov/.ready ## cfn-lint, sam validate,
 	@touch $@
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .venv-peers .lambda .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-peers .lambda .venv-deploy .venv-checkov .venv-readers .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
