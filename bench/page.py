@@ -1,7 +1,7 @@
 """Writes docs/benchmarks.md: runs the benchmarks in turn and puts down what they printed, with command and date.
 
-Named on the command line, only those are run, and what the page says of the others stays. `peers` is run only when it
-is named: it needs an environment of its own (`make bench-peers`).
+Named on the command line, only those are run, and what the page says of the others stays. `readers` and `peers` are
+run only when they are named: they need environments of their own (`make bench-readers`, `make bench-peers`).
 """
 
 import argparse
@@ -20,11 +20,11 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 What the exporter needs beside the least that has to be done. `make bench` makes this page anew in about a quarter of an
-hour on two quiet cores; `make bench STEPS="rate latency"` only some of it, `make bench-peers` the comparison with
-general tools. Client and server are separate processes on one machine, so seconds are worth little beside another
-machine's, and on a busy one nothing: the ratios are what counts, each taken within one run. What no machine changes
-(requests, calls of the sink, imports, allocations, time on a virtual clock) is held by `make test`, in
-`tests/e2e/test_costs.py`, `tests/e2e/test_wall_time.py`, `tests/unit/test_imports.py` and
+hour on two quiet cores; `make bench STEPS="rate latency"` only some of it, `make bench-readers` what readers pay, `make
+bench-peers` the comparison with general tools. Client and server are separate processes on one machine, so seconds are
+worth little beside another machine's, and on a busy one nothing: the ratios are what counts, each taken within one run.
+What no machine changes (requests, calls of the sink, imports, allocations, time on a virtual clock) is held by `make
+test`, in `tests/e2e/test_costs.py`, `tests/e2e/test_wall_time.py`, `tests/unit/test_imports.py` and
 `tests/unit/api/test_limiter.py`.
 """
 
@@ -72,6 +72,15 @@ STEPS = {
         "CPU seconds until a command has started; the whole exporter is all that an export to S3 imports.",
         ["-m", "bench.start"],
     ),
+    "readers": (
+        "What readers pay",
+        (
+            "Requests and bytes of narrow queries over S3, beside one Parquet file for each task (studio and month), as"
+            " pyarrow writes it where nobody says how, in folders by month, or by studio and month. Same rows, same"
+            " answers. docs/reading.md says what to make of it."
+        ),
+        ["-m", "bench.readers"],
+    ),
     "peers": (
         "General tools",
         "The same report, server and window through tools that are made for any source.",
@@ -89,6 +98,9 @@ ELSEWHERE = """Over the job at the top of this page, measured elsewhere, not by 
 | dlt, rest_api to Parquet | 109-136 | 288-323 |
 | airbyte-cdk, low-code | 161 | 427 |
 """
+
+#: Run only where they are named.
+APART = ("readers", "peers")
 
 LIBRARIES = ("aiohttp", "boto3", "msgspec", "pyarrow", "uvloop")
 
@@ -126,12 +138,12 @@ def sections_of(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all but peers")
+    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help=f"default: all but {' and '.join(APART)}")
     parser.add_argument("--note", default="", help='said of each step that is run, such as "on a busy machine"')
     options = parser.parse_args()
     found = sections_of(PAGE.read_text()) if PAGE.exists() else {}
     note = f" **{options.note}**" if options.note else ""
-    for step in options.steps or [step for step in STEPS if step != "peers"]:
+    for step in options.steps or [step for step in STEPS if step not in APART]:
         found[STEPS[step][0]] = run(step, note) + (f"\n{ELSEWHERE}" if step == "peers" else "")
         ordered = [found[title] for title, _, _ in STEPS.values() if title in found]
         PAGE.write_text("\n".join([HEAD, *ordered]))

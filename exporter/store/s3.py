@@ -5,33 +5,42 @@ pass. A put is repeated only when it surely did not land, because a repeated con
 attempt and take it for somebody else's; when it may have landed, the caller is told to look. No request names an
 access list: who may read is the bucket's to say.
 
-boto3 runs in threads. A put is one PutObject of at most 5 GiB. S3's etag follows the bytes, so replacing an object by
-the same bytes keeps it.
+An object larger than a piece is put as a multipart upload, which becomes an object when it is completed, on the same
+condition; what fails before is aborted (`s3_pieces.py`).
+
+boto3 runs in threads. S3's etag follows the bytes, so replacing an object by the same bytes keeps it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NotRequired, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import boto3
 import botocore.exceptions as aws
 from botocore.config import Config
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from exporter.errors import ConfigError
-from exporter.store.base import Absent, Condition, ObjectInfo
+from exporter.core.partition import STAGING
+from exporter.errors import ConfigError, PreconditionFailedError, StoreError
+from exporter.store.base import Condition, ObjectInfo
 from exporter.store.keys import check_key, check_prefix
 from exporter.store.s3_errors import FOREIGN, Verb, explain, may_be_repeated, status_of
+from exporter.store.s3_pieces import PIECE_BYTES, Pieces
+from exporter.store.s3_requests import Place, Seal, on_condition
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, PutObjectRequestTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompleteMultipartUploadOutputTypeDef,
+        GetObjectOutputTypeDef,
+        PutObjectOutputTypeDef,
+    )
 
 _T = TypeVar("_T")
 
@@ -40,6 +49,10 @@ _READ_TIMEOUT_S = 60
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 8.0
+
+#: What is uploaded under this key is completed on a condition that does not hold.
+_NEVER_COMPLETED = f"{STAGING}/never-completed"
+_NO_ETAG = '"0123456789abcdef0123456789abcdef"'
 
 
 def open_client(endpoint_url: str = "", *, connections: int = 16) -> "S3Client":
@@ -64,13 +77,6 @@ def open_client(endpoint_url: str = "", *, connections: int = 16) -> "S3Client":
         ) from error
 
 
-class _Place(TypedDict):
-    """Where every request goes."""
-
-    Bucket: str
-    ExpectedBucketOwner: NotRequired[str]
-
-
 class S3Store:
     """Everything below s3://*bucket*/*prefix*.
 
@@ -82,6 +88,7 @@ class S3Store:
         bucket_owner: the account named in every request, so that a bucket of anybody else's refuses it; empty for any.
         client: made by `open_client`; without one the store makes its own, and closes it.
         connections: requests at once.
+        piece_bytes: of a multipart upload; at least 5 MiB, which S3 asks of all pieces but the last.
         sleep: waits that many seconds between attempts.
     """
 
@@ -95,14 +102,17 @@ class S3Store:
         bucket_owner: str = "",
         client: "S3Client | None" = None,
         connections: int = 16,
+        piece_bytes: int = PIECE_BYTES,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._place: _Place = {"Bucket": bucket}
+        self._place: Place = {"Bucket": bucket}
         if bucket_owner:
             self._place["ExpectedBucketOwner"] = bucket_owner
         self._above = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._kms_key_id = kms_key_id
+        self._seal: Seal = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        self._piece_bytes = piece_bytes
+        self._completes_on_condition = False
         self._client = client or open_client(endpoint_url, connections=connections)
         self._owns_client = client is None
         self._sleep = sleep
@@ -126,6 +136,10 @@ class S3Store:
     async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
         """Write the whole object; `ObjectInfo.modified_at` is the time of the store's answer."""
         check_key(key)
+        if len(data) > self._piece_bytes:
+            if condition is not None:
+                await self._check_completion()
+            return await self._upload(key, data, condition)
         return await self._ask(key, Verb.WRITE, partial(self._write, key, data, condition), condition)
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
@@ -144,6 +158,35 @@ class S3Store:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._owns_client:
             self._client.close()
+
+    async def _check_completion(self) -> None:
+        """Once: a server that completes an upload whose condition does not hold would lose rows when two runs meet."""
+        if self._completes_on_condition:
+            return
+        with suppress(PreconditionFailedError):
+            await self._upload(_NEVER_COMPLETED, b"?", _NO_ETAG)
+            await self.delete(_NEVER_COMPLETED)
+            raise StoreError(
+                f"{self._url}: completes uploads whose condition does not hold, so two runs could lose each other's"
+                " rows; use a store that honours If-Match and If-None-Match on CompleteMultipartUpload"
+            )
+        self._completes_on_condition = True
+
+    async def _upload(self, key: str, data: bytes, condition: Condition) -> ObjectInfo:
+        """Put an object piece by piece; one piece is in memory twice at a time."""
+        above = self._above + key
+        pieces = Pieces(self._client, self._place, self._seal, key=above, data=data, piece_bytes=self._piece_bytes)
+        await self._ask(key, Verb.UPLOAD, pieces.begin)
+        try:
+            for number in pieces.numbers:
+                await self._ask(key, Verb.UPLOAD, partial(pieces.put, number))
+            answer = await self._ask(key, Verb.WRITE, partial(pieces.complete, condition), condition)
+        except BaseException:
+            # Also when cancelled. What this leaves, such as a piece still under way, goes by the bucket's lifecycle.
+            with suppress(*FOREIGN):
+                await self._in_thread(pieces.abort)
+            raise
+        return _written(key, data, answer)
 
     async def _ask(self, key: str, verb: Verb, call: Callable[[], _T], condition: Condition = None) -> _T:
         retrying = AsyncRetrying(
@@ -183,28 +226,15 @@ class S3Store:
         return _body(key, answer)
 
     def _write(self, key: str, data: bytes, condition: Condition) -> ObjectInfo:
-        request: PutObjectRequestTypeDef = {
-            "Bucket": self._place["Bucket"],
-            "Key": self._above + key,
-            "Body": data,
-            "ChecksumAlgorithm": "CRC32",
-        }
-        if owner := self._place.get("ExpectedBucketOwner"):
-            request["ExpectedBucketOwner"] = owner
-        match condition:
-            case None:
-                pass
-            case Absent():
-                request["IfNoneMatch"] = "*"
-            case etag:
-                request["IfMatch"] = etag
-        if self._kms_key_id:
-            request["ServerSideEncryption"] = "aws:kms"
-            request["SSEKMSKeyId"] = self._kms_key_id
-        answer = self._client.put_object(**request)
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-        modified_at = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        return ObjectInfo(key=key, size=len(data), etag=answer["ETag"], modified_at=modified_at.astimezone(UTC))
+        answer = self._client.put_object(
+            **self._place,
+            **self._seal,
+            **on_condition(condition),
+            Key=self._above + key,
+            Body=data,
+            ChecksumAlgorithm="CRC32",
+        )
+        return _written(key, data, answer)
 
     def _list(self, prefix: str) -> tuple[ObjectInfo, ...]:
         pages = self._client.get_paginator("list_objects_v2").paginate(**self._place, Prefix=self._above + prefix)
@@ -219,6 +249,14 @@ class S3Store:
             for found in page.get("Contents", ())
             if not found["Key"].endswith("/")
         )
+
+
+def _written(
+    key: str, data: bytes, answer: "PutObjectOutputTypeDef | CompleteMultipartUploadOutputTypeDef"
+) -> ObjectInfo:
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    modified_at = parsedate_to_datetime(date) if date else datetime.now(UTC)
+    return ObjectInfo(key=key, size=len(data), etag=answer["ETag"], modified_at=modified_at.astimezone(UTC))
 
 
 def _body(key: str, answer: "GetObjectOutputTypeDef") -> tuple[bytes, ObjectInfo]:

@@ -41,7 +41,8 @@ _CHECK_REGION = "set AWS_REGION to the bucket's region"
 _CHECK_NETWORK = "check the network and sink.endpoint_url"
 _WAYS_OUT: Mapping[str, str] = {
     "AccessDenied": (
-        "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix "
+        "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload "
+        "below the prefix "
         "(and kms:Decrypt and kms:GenerateDataKey on its key), or correct sink.expected_bucket_owner"
     ),
     "AuthorizationHeaderMalformed": _CHECK_REGION,
@@ -68,6 +69,7 @@ class Verb(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    UPLOAD = "upload"
     LIST = "list"
     DELETE = "delete"
 

@@ -5,6 +5,7 @@ decodes to an equal table; nothing is coerced; whatever cannot be read is a `Dam
 leaves it to the caller to say of which object. Merging is in `merge.py`, and nothing here knows a key or a store.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -18,8 +19,14 @@ from exporter.tables.schema import STUDIO_ID, WINDOW_START
 #: The footer's one key-value entry.
 LEDGER_KEY = "exporter.ledger"
 
-#: Rows in a row group, about: large enough to compress and scan well, small enough to skip other studios' rows.
-ROW_GROUP_ROWS = 100_000
+#: Rows in a row group at least and at most; see `_row_group_size`.
+_FEWEST_ROWS, _MOST_ROWS = 10_000, 100_000
+
+#: Rows whose columns, as far as a narrow query reads them, take about as many bytes as a row group takes in the footer.
+_ROWS_WORTH_A_GROUP = 1_000
+
+#: Whom queries for one person ask for; in the order of a part such rows are everywhere, so that bounds exclude nothing.
+_CUSTOMER_ID = "customer_id"
 
 #: Rows that are read in one go.
 _READ_ROWS = 32_768
@@ -61,6 +68,10 @@ class PartWriter:
             store_schema=False,
             write_page_index=True,
             write_page_checksum=True,
+            # With the number of values left open, Arrow makes each filter for a million of them first.
+            bloom_filter_options=(
+                {_CUSTOMER_ID: {"ndv": self._group_rows}} if _CUSTOMER_ID in self._schema.names else None
+            ),
             sorting_columns=pq.SortingColumn.from_ordering(
                 schema, [(STUDIO_ID, "ascending"), (WINDOW_START, "ascending")], null_placement="at_end"
             ),
@@ -206,8 +217,13 @@ def read_ledger(tail: bytes, whole_size: int) -> Ledger | int:
 
 
 def _row_group_size(rows: int) -> int:
-    """Rows in each row group, all alike: a full group and a tiny rest would scan worse than two halves."""
-    groups = max(1, round(rows / ROW_GROUP_ROWS))
+    """Rows in each row group, all alike: a full group and a tiny rest would scan worse than two halves.
+
+    A query for one studio or one customer reads the footer, which grows with the number of groups, and the columns that
+    it needs of few groups, which grow with their size. Both together are least near the square root of the rows.
+    """
+    wanted = min(max(math.isqrt(rows * _ROWS_WORTH_A_GROUP), _FEWEST_ROWS), _MOST_ROWS)
+    groups = max(1, round(rows / wanted))
     return max(1, -(-rows // groups))
 
 

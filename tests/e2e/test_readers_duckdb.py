@@ -1,6 +1,5 @@
 """DuckDB reads a lake by its path, and sees whole months at every moment."""
 
-from collections import Counter
 from datetime import date
 
 import duckdb
@@ -9,7 +8,8 @@ import pytest
 from exporter.app import Choice
 from exporter.store.local import LocalStore
 from exporter.tables.ddl import Dialect, ddl
-from tests.support.exports import DATASET, DEFAULT_COLUMNS, bench, expected, months
+from tests.support.exports import DATASET, bench, months
+from tests.support.s3_lake import strikes_by_month
 
 COUNTS = "SELECT studio_id, month, count(*), sum(count)::BIGINT FROM {} GROUP BY ALL ORDER BY ALL"
 
@@ -27,15 +27,6 @@ def query(sql):
         return connection.execute(sql).fetchall()
 
 
-def counts_of_source(world, windows=None):
-    """Studio, month, groups and strikes, as COUNTS shows them."""
-    rows, strikes = Counter(), Counter()
-    for studio, start, *values in expected(world, windows or months(), DEFAULT_COLUMNS):
-        rows[studio, f"{start:%Y-%m}"] += 1
-        strikes[studio, f"{start:%Y-%m}"] += values[-1]
-    return sorted((*key, rows[key], strikes[key]) for key in rows)
-
-
 @pytest.fixture
 async def lake(tmp_path):
     """Two studios and three months in a folder, with the manifests beside them."""
@@ -45,12 +36,12 @@ async def lake(tmp_path):
 
 
 async def test_counts_and_sums_are_the_source_s(lake, tmp_path):
-    assert query(COUNTS.format(by_path(tmp_path / "lake"))) == counts_of_source(lake.world)
+    assert query(COUNTS.format(by_path(tmp_path / "lake"))) == strikes_by_month(lake.world, months())
 
 
 async def test_a_bare_path_will_do(lake, tmp_path):
     everything = f"'{tmp_path}/lake/{DATASET}/**/*.parquet'"
-    assert query(COUNTS.format(everything)) == counts_of_source(lake.world)
+    assert query(COUNTS.format(everything)) == strikes_by_month(lake.world, months())
 
 
 async def test_months_that_a_query_excludes_are_not_opened(lake, tmp_path):
@@ -101,12 +92,12 @@ async def test_a_reader_sees_each_month_before_or_after_a_run_and_never_in_betwe
     store = Looked(tmp_path / "lake")
     async with bench(store=store) as b:
         await b.run()
-        before = counts_of_source(b.world)
+        before = strikes_by_month(b.world, months())
         store.seen.clear()
         for studio in b.world.studios:
             for infraction in [i for i in studio.infractions if i.starts_at.month in {1, 3}][::2]:
                 studio.remove(infraction.id)
-        after = counts_of_source(b.world)
+        after = strikes_by_month(b.world, months())
         await b.run(Choice(full=True, start=date(2025, 1, 1), end=date(2025, 4, 1)))
 
     def of_month(counts, month):

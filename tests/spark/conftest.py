@@ -3,12 +3,19 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def s3a():
+    """The jars of Spark's S3 connector, put there by `make test-spark` where Maven Central can be reached."""
+    return sorted((Path(__file__).parents[2] / ".s3a").glob("*.jar"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory, s3a):
     """A session in this process, with two threads and nothing outside this machine."""
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed; run make test-spark")
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
@@ -26,6 +33,7 @@ def spark(tmp_path_factory):
             .config("spark.sql.shuffle.partitions", "1")
             .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
             .config("spark.ui.enabled", "false")
+            .config("spark.jars", ",".join(map(str, s3a)))
             .getOrCreate()
         )
         yield session

@@ -216,18 +216,43 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and its answer.
+
+    Attributes:
+        method: of HTTP.
+        path: with its query.
+        answer_bytes: of the body that the server answered with; 0 where it was not asked.
+    """
+
+    method: str
+    path: str
+    answer_bytes: int
+
+    @property
+    def verb(self) -> str:
+        """What S3 charges for: LIST, or the method."""
+        return "LIST" if self.method == "GET" and "list-type=" in urlsplit(self.path).query else self.method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultyProxy:
     """A proxy that is running.
 
     Attributes:
         endpoint_url: where it listens.
         faults: one for each exchange to come, taken from the left; where there is none the exchange passes through.
-        methods: HTTP methods of the exchanges so far.
+        exchanges: so far.
     """
 
     endpoint_url: str
     faults: deque[Fault | None]
-    methods: list[str]
+    exchanges: list[Exchange]
+
+    @property
+    def methods(self) -> list[str]:
+        """HTTP methods of the exchanges so far."""
+        return [exchange.method for exchange in self.exchanges]
 
 
 #: Told of an exchange that the server has had its part in, before the client has its answer: method and path.
@@ -242,36 +267,37 @@ def _look_away(_method: str, _path: str) -> None:
 def faulty_proxy(server: S3Server, on_done: OnDone = _look_away) -> Iterator[FaultyProxy]:
     """A proxy in front of *server*. It keeps the Host header, so signatures made for the proxy hold."""
 
-    class Bound(_Exchange):
+    class Bound(_Handler):
         upstream = urlsplit(server.endpoint_url).netloc
         faults: ClassVar[deque[Fault | None]] = deque()
-        methods: ClassVar[list[str]] = []
+        exchanges: ClassVar[list[Exchange]] = []
         done = staticmethod(on_done)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as httpd:
         threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         endpoint_url = f"http://127.0.0.1:{httpd.server_address[1]}"
-        yield FaultyProxy(endpoint_url=endpoint_url, faults=Bound.faults, methods=Bound.methods)
+        yield FaultyProxy(endpoint_url=endpoint_url, faults=Bound.faults, exchanges=Bound.exchanges)
         httpd.shutdown()
 
 
-class _Exchange(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """One request and its answer, on a connection of its own."""
 
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[str]
     faults: ClassVar[deque[Fault | None]]
-    methods: ClassVar[list[str]]
+    exchanges: ClassVar[list[Exchange]]
     done: ClassVar[OnDone]
 
     def _pass_through(self) -> None:
         self.close_connection = True
-        self.methods.append(self.command)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.faults.popleft() if self.faults else None
+        answer = b""
         if fault is None or fault.reaches_server:
             status, headers, answer = self._ask_server(body)
             self.done(self.command, self.path)
+        self.exchanges.append(Exchange(method=self.command, path=self.path, answer_bytes=len(answer)))
         if fault in (Fault.LOSE_REQUEST, Fault.LOSE_ANSWER):
             return
         if fault and fault.refusal:
@@ -287,7 +313,7 @@ class _Exchange(BaseHTTPRequestHandler):
             answer = bytes([answer[0] ^ 1]) + answer[1:]
         self.wfile.write(answer)
 
-    do_GET = do_PUT = do_DELETE = _pass_through  # noqa: N815 - the names that the base class looks for
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_through  # noqa: N815 - the names that the base class looks for
 
     def _ask_server(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(self.upstream, timeout=30)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.page import HEAD, PAGE, STEPS, sections_of
+from bench.page import APART, HEAD, PAGE, STEPS, sections_of
 
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 
@@ -35,6 +35,7 @@ def test_every_benchmark_can_be_started(arguments):
     assert callable(module.main)
 
 
-def test_make_knows_both_ways_to_write_the_page():
+def test_make_knows_all_ways_to_write_the_page():
     assert "-m bench.page $(STEPS)" in MAKEFILE
-    assert "-m bench.page peers" in MAKEFILE
+    for step in APART:
+        assert f"-m bench.page {step}" in MAKEFILE

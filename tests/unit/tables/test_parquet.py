@@ -1,6 +1,7 @@
 import io
 from itertools import pairwise
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -99,12 +100,28 @@ def test_the_footer_helps_readers_to_skip():
 
 
 @pytest.mark.parametrize(
-    ("rows", "groups"), [(1, [1]), (149_999, [149_999]), (150_001, [75_001, 75_000]), (210_000, [105_000, 105_000])]
+    ("rows", "groups"),
+    [(1, [1]), (14_999, [14_999]), (15_001, [7_501, 7_500]), (30_000, [10_000] * 3), (1_000_000, [31_250] * 32)],
 )
-def test_row_groups_are_of_like_size(rows, groups):
+def test_row_groups_are_of_like_size_and_grow_with_the_part(rows, groups):
     table = pa.table({"studio_id": pa.repeat("a", rows), "window_start": pa.repeat(1, rows)})
     footer = footer_of(encode_part(table, LEDGER, "none"))
     assert [footer.row_group(n).num_rows for n in range(footer.num_row_groups)] == groups
+
+
+@pytest.mark.parametrize("hashed", [False, True], ids=["ids", "hashes"])
+def test_row_groups_without_a_customer_are_known_by_a_filter_that_others_read(hashed, tmp_path):
+    customers = [str(n) if hashed else n for n in range(0, 40_000, 2)]
+    rows = {"studio_id": pa.repeat("a", 20_000), "window_start": pa.repeat(1, 20_000), "customer_id": customers}
+    (tmp_path / "part.parquet").write_bytes(encode_part(pa.table(rows), LEDGER, "zstd"))
+
+    def groups_that_may_hold(customer):
+        probe = f"FROM parquet_bloom_probe('{tmp_path}/part.parquet', 'customer_id', {customer!r})"
+        return [group for _, group, excluded in duckdb.sql(probe).fetchall() if not excluded]
+
+    assert [groups_that_may_hold(customer) for customer in (customers[0], customers[-1])] == [[0], [1]]
+    absent = [str(n) if hashed else n for n in range(1, 200, 2)]
+    assert sum(len(groups_that_may_hold(customer)) for customer in absent) < 40
 
 
 def test_a_null_in_a_column_that_has_none_is_refused():
