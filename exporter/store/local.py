@@ -3,8 +3,8 @@
 Rules kept here: an object appears by one rename of a file that was written beside it and synced; whoever replaces or
 removes an object holds a lock on its folder while it looks and acts, so conditions hold against other processes too;
 a file that is being written is locked by its writer, so what a killed process left behind can be told from what is
-still growing, and the next one to write or delete in that folder removes it; a read or a put is one call in a thread,
-and one that has begun is finished even if its worker is cancelled.
+still growing, and the next one to write or delete in that folder removes it; a put is one call in a thread, since there
+is one for each few pages; a read or a put that has begun is finished even if its worker is cancelled.
 
 Files and folders are made readable by their owner alone, unless told otherwise; those below `_erasure` always are. The
 umask may take more away. What is there already keeps its rights.
@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+import aiofiles
 
 from exporter.core.partition import ERASURE
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
@@ -97,12 +99,12 @@ class LocalStore:
     async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
         """The whole object."""
         async with self._open:
-            return await _to_the_end(asyncio.to_thread(self._read, key, None))
+            return await _to_the_end(self._read(key, None))
 
     async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
         """The last *size_bytes* of the object."""
         async with self._open:
-            return await _to_the_end(asyncio.to_thread(self._read, key, size_bytes))
+            return await _to_the_end(self._read(key, size_bytes))
 
     async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
         """Write the whole object; when this returns, it survives a power cut."""
@@ -152,16 +154,16 @@ class LocalStore:
         except OSError as error:
             raise StoreError(f"{self._url}/{key}: cannot {verb}: {explain(error)}") from error
 
-    def _read(self, key: str, size_bytes: int | None) -> tuple[bytes, ObjectInfo]:
+    async def _read(self, key: str, size_bytes: int | None) -> tuple[bytes, ObjectInfo]:
         path = self._path(key)
         with self._explained(key, "read"):
             try:
-                with path.open("rb") as file:
+                async with aiofiles.open(path, "rb") as file:
                     # Of the open file, not of its name: the name may lead to a newer object by now.
                     info = _info(key, os.fstat(file.fileno()))
                     if size_bytes is not None:
-                        file.seek(max(0, info.size - size_bytes))
-                    return file.read(), info
+                        await file.seek(max(0, info.size - size_bytes))
+                    return await file.read(), info
             except _NO_SUCH_FILE as error:
                 raise NotFoundError(f"{self._url}/{key}: there is no such object") from error
 

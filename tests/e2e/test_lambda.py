@@ -95,7 +95,9 @@ def function(tmp_path, monkeypatch):
 
 
 def test_the_import_brings_nothing_that_an_event_may_not_need():
-    code = "import sys, exporter.lambda_handler; print({'boto3', 'rich', 'exporter.cli'} & set(sys.modules))"
+    code = (
+        "import sys, exporter.lambda_handler; print({'boto3', 'rich', 'aiofiles', 'exporter.cli'} & set(sys.modules))"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "set()\n"
 
