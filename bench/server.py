@@ -5,7 +5,7 @@ alone, it tells the sum over the calendar months of the request. Speaks just eno
 
 Prints its port and serves until its input ends. Each line of input is answered with one line of JSON: how many
 requests came, how many of them for sums, how many different ones, and the most connections that were open at once; the
-line `arrivals` with when each request came, in seconds from the first.
+line `arrivals` with when each request came, in seconds of this machine's monotonic clock.
 
 With --rate, what is above it in any sixty seconds is answered 429, whoever asks.
 """
@@ -20,18 +20,12 @@ import time
 from collections import deque
 from urllib.parse import parse_qs
 
-KEYS = (
-    "customer.id", "customer.name", "customer.email", "status", "attendance.status", "rule.applies_to",
-    "event.offering_type.id", "event.offering_type.name", "event.venue.id", "event.venue.name",
-    "customer_membership.membership.id", "customer_membership.membership.name", "day_of_week", "event.start_time",
-    "count",
-)  # fmt: skip
 STATUSES = ("open", "voided", "expired", "in_penalty_sequence", "upcoming_charge", "charged", "charge_skipped")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def value(key, row):
-    """The value of a made-up row; rows are sorted by customer.id."""
+def values(row):
+    """A made-up row; rows are sorted by customer.id."""
     return {
         "customer.id": 1_000_000 + row,
         "customer.name": f"Customer Number {row}",
@@ -48,17 +42,20 @@ def value(key, row):
         "day_of_week": DAYS[row % 7],
         "event.start_time": f"{6 + row % 15:02d}:00:00",
         "count": 1 + row % 5,
-    }[key]
+    }
+
+
+KEYS = tuple(values(0))
 
 
 def nested(row):
     tree = {}
-    for key in KEYS:
+    for key, value in values(row).items():
         *parents, leaf = key.split(".")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[leaf] = value(key, row)
+        node[leaf] = value
     return tree
 
 
@@ -72,7 +69,7 @@ def bodies(rows, limit=100):
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(KEYS)
-        writer.writerows([value(key, n) for key in KEYS] for n in numbers)
+        writer.writerows(values(n).values() for n in numbers)
         pages[offset, "json"] = answer("application/json", json.dumps(document).encode())
         pages[offset, "csv"] = answer("text/csv; charset=utf-8", text.getvalue().encode())
     return pages
@@ -86,7 +83,7 @@ def grand_total(query, rows):
     """The sum over as many whole months as the request touches."""
     (since,), (until,) = query["event_starts_at_gte"], query["event_starts_at_lte"]
     months = (int(until[:4]) - int(since[:4])) * 12 + int(until[5:7]) - int(since[5:7]) + 1
-    total = months * sum(value("count", row) for row in range(rows))
+    total = months * sum(values(row)["count"] for row in range(rows))
     header = {"label": "Count", "key": "count", "sortable": True}
     document = {"total": 1, "column_headers": [header], "rows": [{"count": total}]}
     return answer("application/json", json.dumps(document).encode())
@@ -106,9 +103,8 @@ class Seen:
         return json.dumps({**counts, "different": len(self.different)})
 
     def refuses(self, rate):
-        """Note a request, and say whether it is one too many."""
-        now = time.monotonic()
-        self.arrivals.append(now)
+        """Whether the request that came last is one too many."""
+        now = self.arrivals[-1]
         while self.let_through and self.let_through[0] <= now - 60:
             self.let_through.popleft()
         if len(self.let_through) >= rate:
@@ -119,7 +115,7 @@ class Seen:
     def answer(self, line):
         if line.strip() != "arrivals":
             return self.to_json()
-        return json.dumps([moment - self.arrivals[0] for moment in self.arrivals])
+        return json.dumps(self.arrivals)
 
 
 #: What is said to one request too many.
@@ -145,6 +141,7 @@ class Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self.buffer:
             request, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
             self.seen.requests += 1
+            self.seen.arrivals.append(time.monotonic())
             self.seen.different.add(hash(request))
             query = parse_qs(request.split(b" ", 2)[1].partition(b"?")[2].decode())
             if self.rate and self.seen.refuses(self.rate):
