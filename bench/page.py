@@ -52,16 +52,18 @@ STEPS = {
         "Rate",
         (
             "How much of 250 requests a minute is used, and of a limit below that of which the exporter is not"
-            " told. The first table is on a virtual clock. Against a token bucket more requests are refused than"
-            " against a minute: docs/decisions/0001-pacing.md says why."
+            " told. The first table is on a virtual clock. The share that is refused is that of all eleven minutes"
+            " and, in brackets, without the first, in which the limit is found: docs/decisions/0001-pacing.md says how."
         ),
         ["-m", "bench.rate"],
     ),
     "latency": (
         "Latency",
         (
-            "Wall time without a rate limit, start and merge included. `tests/e2e/test_wall_time.py` holds the"
-            " same on a clock where computing takes no time."
+            "Wall time without a rate limit. One window can only be merged once its last page is there, so its end"
+            " grows with its rows; with many, only the last month is left then. What the client waited for a processor"
+            " is the machine's, not its own: on a quiet one it is next to nothing. `tests/e2e/test_wall_time.py` holds"
+            " the same on a clock where computing takes no time."
         ),
         ["-m", "bench.latency"],
     ),

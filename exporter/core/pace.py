@@ -10,6 +10,8 @@ Rules kept here:
 - What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
   the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten.
+- Where refusals look like those of a token bucket, requests are spaced evenly at the rate it is refilled at (`refill`),
+  and there is no ceiling.
 - The first request goes alone, so a bad credential costs one request.
 - What others used of the last minute counts like one's own: `take_up` goes on from where they were.
 """
@@ -20,6 +22,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from exporter.core.refill import Refill
 
 #: Length of the API's window. Source: rate-limits guide, "250 requests per minute".
 WINDOW_S = 60.0
@@ -94,10 +98,14 @@ class Pace:
         self._probe_step_s = 0.0
         self._probe_at = -math.inf
         self._probing = False
+        self._refill = Refill(limit / WINDOW_S)
+        self._rate: float | None = None
 
     @property
     def limit(self) -> int:
         """Requests a minute that are assumed to be allowed now."""
+        if self._rate is not None:
+            return math.ceil(WINDOW_S * self._rate)
         return self._limit if self._ceiling is None else min(self._limit, self._ceiling)
 
     @property
@@ -125,6 +133,7 @@ class Pace:
         self._forget(now)
         if self._in_flight >= self._most_in_flight() or self._probing:
             return math.inf
+        self._rate = self._refill.rate(now)
         delay = max(self._blocked_until, self._next_even_moment()) - now
         if self._in_flight + len(self._ended) >= self._limit:
             delay = max(delay, self._until_one_expires(self._ended, self._limit, now))
@@ -171,6 +180,7 @@ class Pace:
         latency = now - ticket.sent_at
         self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
         insort(self._accepted, now)
+        self._refill.accept()
         streak, self._refusals = self._refusals, 0
         if self._ceiling is None:
             return
@@ -197,6 +207,11 @@ class Pace:
         if ticket.sent_at <= self._throttled_at:
             return  # one of the burst that the last refusal ended
         self._throttled_at = now
+        self._refill.refuse(ticket.sent_at)
+        self._rate = self._refill.rate(now)
+        if self._rate is not None:
+            self._ceiling, self._refusals, self._probe_step_s = None, 0, 0.0
+            return
         if not self._refusals:
             self._ceiling = min(max(1, len(self._accepted)), self._limit)
         self._refusals += 1
@@ -229,6 +244,8 @@ class Pace:
         return ended[index] + WINDOW_S + SLACK_S - now
 
     def _next_even_moment(self) -> float:
+        if self._rate is not None:
+            return self._last_sent_at + 1 / self._rate
         return self._last_sent_at + WINDOW_S / self.limit if self._spread else -math.inf
 
     def _forget(self, now: float) -> None:

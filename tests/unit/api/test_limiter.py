@@ -181,6 +181,43 @@ def test_a_limit_below_the_configured_one_is_found_and_used_with_few_refusals(mi
     assert assumed == pytest.approx(true_limit, rel=0.05)
 
 
+@pytest.mark.parametrize("burst", [5, 20])
+@pytest.mark.parametrize("true_limit", [100, 200])
+@pytest.mark.parametrize("retry_after_s", [None, 1.0])
+@seeds
+def test_a_token_bucket_below_the_configured_limit_is_found_and_used_with_few_refusals(
+    burst, true_limit, retry_after_s, seed
+):
+    draw = random.Random(seed)
+
+    async def main():
+        gate = make_gate(250, random=draw.random)
+        api = TimedApi(limit=true_limit, burst=burst, retry_after_s=retry_after_s)
+        await ask_for(660, gate, api)
+        return api, gate.limit(KEY)
+
+    api, assumed = run_virtual(main)
+    seen, accepted = ([moment for moment in moments if moment >= 60] for moments in (api.seen, api.accepted))
+    assert len(accepted) >= 0.97 * true_limit * 10
+    assert len(seen) - len(accepted) < 0.02 * len(seen)
+    assert api.throttled < 0.03 * len(api.seen)
+    assert assumed == pytest.approx(true_limit, rel=0.1)
+
+
+def test_a_token_bucket_that_becomes_slower_costs_a_few_refusals():
+    async def main():
+        gate, api = make_gate(250), TimedApi(limit=200, burst=20)
+        await ask_for(300, gate, api)
+        before = api.throttled
+        api.limit = 100
+        await ask_for(300, gate, api)
+        return api, api.throttled - before
+
+    api, refused = run_virtual(main)
+    assert sum(moment >= 300 for moment in api.accepted) >= 0.97 * 500
+    assert refused < 0.04 * 500
+
+
 def test_a_limit_that_is_raised_meanwhile_is_used_again():
     async def main():
         gate, api = make_gate(250), TimedApi(limit=50)
