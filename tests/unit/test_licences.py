@@ -19,14 +19,14 @@ def name_of(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
 
 
-def wanted_by(name: str) -> list[str]:
-    """What *name* needs on this machine, without its extras."""
+def wanted_by(name: str, extra: str = "") -> list[str]:
+    """What *name* needs on this machine, with one of its extras or without any."""
     found = [Requirement(text) for text in requires(name) or ()]
-    return [name_of(r.name) for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return [name_of(r.name) for r in found if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
 def runtime_packages() -> list[str]:
-    todo, found = wanted_by("studio-exporter"), set()
+    todo, found = wanted_by("studio-exporter", "otel"), set()
     while todo:
         name = todo.pop()
         if name not in found:
