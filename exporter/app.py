@@ -29,7 +29,7 @@ from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.merged import Merged
-from exporter.core.notice import Notice, notice_of, parse_target
+from exporter.core.notice import nothing_done, notice_of, parse_target
 from exporter.core.pace import Pace
 from exporter.core.partition import Partition, manifest_key, plan_record_key
 from exporter.core.plan import Plan, Scope, make_plan
@@ -213,13 +213,13 @@ class App:
         merged, as_one = await merge_shards.merge(self.store, sharded, errors=errors, verified=verified)
         record = f"{self.store.url}/{plan_record_key(sharded.plan)}"
         told = {manifest.dataset: notice_of(manifest, record) for manifest in as_one}
-        nothing = Notice(
-            run_id=sharded.plan, dataset="", state=merged.state, rows=0, failed=0, ended_at=self.clock(), record=record
+        now = self.clock()
+        await self._ending(observer).conclude(
+            [
+                replace(told.get(name) or nothing_done(merged.plan, name, now, record), state=merged.state)
+                for name in sharded.datasets
+            ]
         )
-        notices = [
-            replace(told.get(dataset, nothing), dataset=dataset, state=merged.state) for dataset in sharded.datasets
-        ]
-        await self._ending(observer).conclude(notices)
         return merged, record
 
     def _ending(self, observer: Observer) -> Ending:

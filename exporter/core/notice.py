@@ -87,3 +87,8 @@ def notice_of(manifest: Manifest, record: str) -> Notice:
         ended_at=manifest.ended_at,
         record=record,
     )
+
+
+def nothing_done(run_id: str, dataset: str, now: datetime, record: str) -> Notice:
+    """What is told of a plan in which nothing was to be done for a dataset, or nothing is recorded of it."""
+    return Notice(run_id=run_id, dataset=dataset, state=State.OK, rows=0, failed=0, ended_at=now, record=record)

@@ -14,6 +14,7 @@ from exporter.sandbox.faults import Fault
 from exporter.sandbox.invent import make_world
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.server import Sandbox, serve
+from exporter.sandbox.studios import World
 from exporter.store.local import LocalStore
 from exporter.store.s3 import S3Store
 from tests.support import aws_machine
@@ -30,7 +31,7 @@ END = date(2025, 3, 1)
 #: Of the function; a run has two thirds of it.
 TIMEOUT_S = 60
 #: Four studios of one credential, two windows each, one request at a time: more than a run has.
-SLOW_CREDENTIAL, SLOW_S = 5, 6.0
+SLOW_CREDENTIAL, SLOW_S = 5, 9.0
 BROKEN, FORBIDDEN, UNKNOWN_CREDENTIAL = 7, 31, 11
 
 
@@ -63,7 +64,7 @@ def world():
 @pytest.fixture
 def night(tmp_path, world):
     @asynccontextmanager
-    async def running(environ, **parameters):
+    async def running(environ, *, timeout_s=TIMEOUT_S, **parameters):
         slow, broken = set(), set()
 
         def fault_of(_number, asked):
@@ -74,7 +75,7 @@ def night(tmp_path, world):
 
         options = SandboxOptions(rate=None, faults=fault_of, slow_s=SLOW_S)
         async with serve(world, options) as sandbox:
-            with aws_machine.deployed(tmp_path, environ=environ, timeout_s=TIMEOUT_S, **parameters) as machine:
+            with aws_machine.deployed(tmp_path, environ=environ, timeout_s=timeout_s, **parameters) as machine:
                 yield Night(sandbox, machine, slow, broken)
 
     return running
@@ -129,6 +130,12 @@ async def test_shards_that_fail_hand_over_or_do_well_end_as_one_run_would(night,
             fresh = parse_freshness((await lake.get(f"{DATASET}/_SUCCESS"))[0])
         assert (fresh.run_id, fresh.complete_until, fresh.rows) == (second.output["plan"], END, len(rows))
 
+        # Nothing is left to do: a plan without shards ends well too.
+        third = await tonight.machine.execute("third", {})
+        assert (third.status, third.output["shards"], third.output["state"]) == ("SUCCEEDED", 0, "ok")
+        async with tonight.lake() as lake:
+            assert parse_freshness((await lake.get(f"{DATASET}/_SUCCESS"))[0]).run_id == third.output["plan"]
+
         alone = config(sink=str(tmp_path / "alone")).replace("BASE_URL", tonight.sandbox.base_url)
         async with open_app(parse_settings(alone, {}), tokens) as app:
             await app.run(Choice(), lambda _: None)
@@ -136,10 +143,26 @@ async def test_shards_that_fail_hand_over_or_do_well_end_as_one_run_would(night,
         assert rows == expected(world, months(end=END))
 
 
+async def test_a_shard_that_hands_over_without_end_is_told_as_unfinished(night, world):
+    slow = World(world.studios[:2])
+    tokens = tokens_of(slow)
+    async with night(tokens, timeout_s=12, Shards=2, HandOversAtMost=1) as tonight:
+        # Each window takes longer than a run has, so no run gets any further with it.
+        tonight.slow.add(str(slow.studios[0].provider_id))
+        tonight.configure(config_for(tonight.sandbox.base_url, slow, end=END))
+        ended = await tonight.machine.execute("endless", {})
+        assert (ended.status, ended.error) == ("FAILED", "HandOversWithoutEnd")
+        merged = ended.answer_of("Merge")
+        assert ended.cause == merged["says"]
+        assert [(end["state"], end["studios"]) for end in merged["not_ok"]] == [("more", ["studio-1"])]
+        async with tonight.lake() as lake:
+            assert {studio for studio, *_ in groups(await published(lake))} == {"studio-2"}
+
+
 async def test_a_plan_that_cannot_be_made_ends_the_execution_and_nothing_is_asked_or_written(night, world):
     async with night({}) as tonight:
         tonight.configure(config_for(tonight.sandbox.base_url, world))
-        ended = await tonight.machine.execute("without tokens".replace(" ", "-"), {})
+        ended = await tonight.machine.execute("without-tokens", {})
         assert ended.status == "FAILED"
         assert "TOKEN_0" in ended.cause
         assert tonight.sandbox.requests == []

@@ -83,7 +83,7 @@ async def test_a_run_that_fetched_earlier_does_not_overwrite_what_was_fetched_la
 async def test_what_a_dead_run_staged_does_not_overwrite_what_was_fetched_later():
     store = RememberingStore()
     async with bench(three_studios(), store=store) as running:
-        assert not await lives(running, DyingStore(store, at=18, trouble=Trouble.DIES_AFTER))
+        assert not await lives(running, DyingStore(store, at=21, trouble=Trouble.DIES_AFTER))
         assert [info for info in await store.list(f"{STAGING}/") if info.key.endswith(".arrow")]
         forget_one_of_each_month(running.world)
         assert await lives(running, store, Choice(full=True))
@@ -132,7 +132,7 @@ async def test_of_two_runs_at_once_only_one_goes_on_with_what_a_stopped_run_left
     async with bench(three_studios(), store=RememberingStore()) as running:
         store, least = running.store, 9
         with pytest.raises(StoreError):
-            await running.run(store=DyingStore(store, at=20, trouble=Trouble.REFUSAL))
+            await running.run(store=DyingStore(store, at=23, trouble=Trouble.REFUSAL))
         done = {(row[0], row[1]) for row in groups(await published(store))}
         left = {
             (page.studio, page.window.start) for record in (await segments(store)).values() for page in record.pages

@@ -26,7 +26,7 @@ class WatchedStore(MemoryStore):
 
 def values_in(key: str, data: bytes) -> set[str]:
     """Every value in an object, as text: cells of tables, strings and numbers of JSON, and what footers hold."""
-    if key.endswith(".json"):
+    if key.endswith((".json", "_SUCCESS")):
         return set(_leaves(json.loads(data)))
     if key.endswith(".arrow"):
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
