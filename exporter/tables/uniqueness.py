@@ -17,6 +17,8 @@ def repeated_keys(table: pa.Table, names: Sequence[str]) -> int:
     if not names:
         return max(0, rows - 1)
     candidates = _sharing(table, names[0])
+    if not candidates.num_rows:
+        return 0
     groups: int = candidates.group_by(list(names), use_threads=False).aggregate([]).num_rows
     return int(candidates.num_rows) - groups
 

@@ -39,7 +39,7 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "a task is published before all its pages are in",
         "tables/assembly.py",
-        "        if self.total is None or len(self._tables) * self.limit < self.total:\n"
+        "        if self.total is None or len(self._pieces) * self.limit < self.total:\n"
         "            return False\n"
         "        return not self.missing\n",
         "        return self.total is not None\n",

@@ -5,6 +5,7 @@ import random
 import sys
 from collections import Counter
 from contextlib import suppress
+from datetime import date
 from itertools import pairwise
 
 import pytest
@@ -553,6 +554,23 @@ def test_pages_of_open_windows_go_before_new_windows_and_each_in_order():
         return order
 
     assert run_virtual(main) == ["p1", "p2", "p3", "w1", "w2"]
+
+
+def test_pages_of_earlier_windows_go_before_those_of_later_ones():
+    async def main():
+        gate = make_gate(250, max_connections=1)
+        await proven(gate)
+        done = []
+
+        async def page(number, month):
+            async with gate.turn(KEY, date(2025, month, 1)):
+                await asyncio.sleep(1)
+                done.append((number, month))
+
+        await asyncio.gather(*await queue(*(page(number, month) for number, month in enumerate((4, 3, 2, 3, 2)))))
+        return done
+
+    assert run_virtual(main) == [(0, 4), (2, 2), (4, 2), (1, 3), (3, 3)]
 
 
 def test_what_an_opening_reserved_is_granted_to_the_next_turn_at_once():
