@@ -77,7 +77,8 @@ STEPS = {
         (
             "Requests and bytes of narrow queries over S3, beside one Parquet file for each task (studio and month), as"
             " pyarrow writes it where nobody says how, in folders by month, or by studio and month. Same rows, same"
-            " answers. docs/reading.md says what to make of it."
+            " answers. Spark's connector fetches objects below 8 MB whole, so in bytes it spares what compresses, and"
+            " no more. docs/reading.md says what to make of it."
         ),
         ["-m", "bench.readers"],
     ),

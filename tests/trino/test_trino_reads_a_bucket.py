@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +14,8 @@ from tests.support.s3_servers import faulty_proxy
 from tests.support.trino import JAVA, SERVER, trino_server
 
 pytestmark = [pytest.mark.trino, pytest.mark.timeout(400)]
+
+PAGE = Path(__file__).parents[2] / "docs" / "reading.md"
 
 #: Hive's names of types, as Trino calls them.
 TYPES = {"string": "varchar", "bigint": "bigint", "date": "date", "timestamp": "timestamp(6)", "double": "double"}
@@ -106,3 +109,12 @@ def test_a_month_that_a_query_excludes_is_pruned_by_the_plan_and_not_asked_for(t
     assert trino.query(one_month) == [[sum(strikes for _, month, _, strikes in lake.strikes() if month == "2025-02")]]
     asked = {unquote(exchange.path) for exchange in bucket.exchanges if "/metastore" not in exchange.path}
     assert {month for path in asked for month in re.findall("month=([0-9-]+)", path)} == {"2025-02"}
+
+
+def test_the_documented_statements_register_every_month(server, lake):
+    (snippet,) = re.findall(r"^```sql\n(CREATE TABLE .*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for statement in snippet.replace(f"s3://bucket/prefix/{DATASET}", lake.url).strip().rstrip(";").split(";\n"):
+        server.query(statement)
+    groups = server.query(f"SELECT studio_id, month, count(*) FROM {DATASET} GROUP BY 1, 2 ORDER BY 1, 2")
+    server.query(f"DROP TABLE {DATASET}")
+    assert [tuple(row) for row in groups] == [row[:3] for row in lake.strikes()]

@@ -122,8 +122,8 @@ async def test_every_recorded_call_is_allowed_by_the_exporters_policy_and_nothin
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
         if not any(matches({**statement, "Action": action}, call) for call in night)
     }
-    # Here a topic is told; a bus takes the other action (tests/e2e/test_notify.py).
-    assert unused == {("Notify", "events:PutEvents")}
+    # Here a topic is told, a bus takes the other action (tests/e2e/test_notify.py); and no upload fails.
+    assert unused == {("Notify", "events:PutEvents"), ("Lake", "s3:AbortMultipartUpload")}
     assert f"arn:aws:s3:::{BUCKET}/plans/tonight.json" in {call.resource for call in night}
 
 
@@ -136,6 +136,23 @@ def test_nobody_may_be_told_unless_the_template_names_them():
     bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/exports"
     to_bus = Template("template.yaml", NotifyTargetArn=bus).resource("ExportPolicy")["PolicyDocument"]["Statement"]
     assert is_allowed(Call("events:PutEvents", bus), to_bus)
+
+
+def test_an_upload_in_pieces_may_be_begun_completed_and_aborted_in_the_lake_alone():
+    statements = statements_of_the_function()
+    # Beginning, putting a piece and completing are s3:PutObject. Source: S3 user guide, "Multipart upload API and
+    # permissions".
+    for action in ("s3:PutObject", "s3:AbortMultipartUpload"):
+        part = f"arn:aws:s3:::{BUCKET}/lake/d/month=2025-01/part-00000.parquet"
+        assert is_allowed(Call(action, part), statements)
+        assert not is_allowed(Call(action, f"arn:aws:s3:::{BUCKET}/config/exporter.toml"), statements)
+
+
+def test_pieces_that_nobody_completed_or_aborted_are_dropped_after_a_day():
+    rules = Template("template.yaml").resource("LakeBucket")["LifecycleConfiguration"]["Rules"]
+    (whole_bucket,) = [rule for rule in rules if "Prefix" not in rule]
+    assert whole_bucket["Status"] == "Enabled"
+    assert whole_bucket["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
 async def test_forgetting_somebody_needs_nothing_beyond_the_operators_policies(calls):
