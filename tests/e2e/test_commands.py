@@ -87,6 +87,16 @@ async def test_progress_away_from_a_terminal_is_json_lines(exported):
     assert sum(line["rows"] for line in fetched) == first.document["totals"]["rows"]
 
 
+async def test_metrics_end_the_log_where_they_are_wanted(program):
+    program = replace(program, environ={**program.environ, "EXPORTER_METRICS_NAMESPACE": "made-up"})
+    end = await program("run", "--start", "2025-01-01", "--end", "2025-02-01", "--json")
+    *_, dataset, whole = end.log
+    assert (end.code, dataset["dataset"], whole["SuccessfulRuns"]) == (0, DATASET, 1)
+    assert dataset["Rows"] == whole["Rows"] == end.document["totals"]["rows"]
+    marker = json.loads((program.folder / "lake" / DATASET / "_SUCCESS").read_text())
+    assert (marker["run_id"], marker["complete_until"]) == (end.document["run_id"], "2025-02-01")
+
+
 async def test_no_token_is_written_anywhere(exported):
     program, first = exported
     lake = b"".join(path.read_bytes() for path in (program.folder / "lake").rglob("*") if path.is_file())

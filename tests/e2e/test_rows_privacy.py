@@ -9,7 +9,7 @@ from exporter.app import Choice
 from exporter.core.manifest import RunState
 from exporter.sandbox.faults import parse_faults
 from exporter.sandbox.options import SandboxOptions
-from tests.support.exports import bench, expected, groups, months, published, small_world
+from tests.support.exports import DATASET, bench, expected, groups, months, published, small_world
 from tests.support.sources import ALL_COLUMNS, columns_key
 from tests.support.watched import WatchedStore, values_in
 
@@ -41,7 +41,7 @@ async def test_hidden_values_occur_nowhere_in_the_store_at_any_moment(api):
     async with bench(options=options, store=store) as b:
         await b.run(report=REPORT, privacy=PRIVACY, api=api)
         hidden = hidden_values(b.world)
-    assert {key.rpartition(".")[2] for key, _ in store.puts} == {"json", "arrow", "parquet"}
+    assert {key.rpartition(".")[2] for key, _ in store.puts} == {"json", "arrow", "parquet", f"{DATASET}/_SUCCESS"}
     for key, data in store.puts:
         assert not values_in(key, data) & hidden
 
