@@ -28,18 +28,15 @@ from exporter.core.erasure import Person
 from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
-from exporter.core.merged import Merged
-from exporter.core.notice import nothing_done, notice_of, parse_target
+from exporter.core.notice import notice_of, parse_target
 from exporter.core.pace import Pace
-from exporter.core.partition import Partition, manifest_key, plan_record_key
+from exporter.core.partition import Partition, manifest_key
 from exporter.core.plan import Plan, Scope, make_plan
 from exporter.core.receipt import Receipt
-from exporter.core.reply import State
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.shards import ShardedPlan, check_beside, check_made_by, cut, pick_shard, shard_name
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, merge_shards, shards, verify
+from exporter.jobs import doctor, export, forget, leases, verify
 from exporter.jobs.account import Tally
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
@@ -141,88 +138,10 @@ class App:
 
     async def plan(self, choice: Choice) -> Plan:
         """What a run of *choice* would do; asks the API nothing and writes nothing."""
-        return await self._plan(self.scope(choice, self.clock()))
+        return await self.plan_of(self.scope(choice, self.clock()))
 
-    async def plan_shards(self, choice: Choice, number: int, url: str) -> ShardedPlan:
-        """Cut what a run of *choice* would do into at most *number* shards, and write them to the file *url*.
-
-        Raises:
-            UsageError: it cannot be written there, or the choice is wrong.
-        """
-        now, api = self.clock(), self.settings.api
-        scope = self.scope(choice, now)
-        plan = await self._plan(scope)
-        sharded = ShardedPlan(
-            plan=new_run_id(now),
-            planned_at=now,
-            version=__version__,
-            config=values.fingerprint(self.settings),
-            datasets=tuple(dataset.name for dataset in scope.datasets),
-            start=scope.days.start,
-            end=scope.days.end,
-            full=scope.full,
-            shards=cut(plan, number, page_size=api.page_size, requests_per_minute=api.requests_per_minute),
-        )
-        await shards.write(functools.partial(_open_store, self.settings), url, sharded)
-        return sharded
-
-    async def shard(self, url: str, index: int, choice: Choice) -> Choice:
-        """What the shard *index* of the file *url* narrows a run to.
-
-        Raises:
-            UsageError: there is no such shard, it was planned by another version or with another configuration, or
-                *choice* asks for something else.
-        """
-        where = f"{url}#{index}"
-        if choice.rewrite:
-            raise UsageError(f"{where}: a dataset is rewritten as a whole, not in shards; run without a shard")
-        sharded = await shards.read(functools.partial(_open_store, self.settings), url)
-        shard = pick_shard(sharded, index, where=where, version=__version__, config=values.fingerprint(self.settings))
-        check_beside(
-            sharded,
-            shard,
-            where=where,
-            start=choice.start,
-            end=choice.end,
-            studios=choice.studios,
-            datasets=choice.datasets,
-            full=choice.full,
-        )
-        return Choice(
-            start=sharded.start,
-            end=sharded.end,
-            studios=shard.studios,
-            datasets=sharded.datasets,
-            full=sharded.full,
-            shard=shard_name(sharded.plan, index),
-        )
-
-    async def merge(
-        self, url: str, *, errors: Mapping[int, str], verified: State | None, observer: Observer
-    ) -> tuple[Merged, str]:
-        """Add up what the shards of the file *url* did, and conclude as if one run had done it.
-
-        Returns:
-            All of it, and where it is kept.
-
-        Raises:
-            UsageError: there is no such plan, or it was made by another version or with another configuration.
-        """
-        sharded = await shards.read(functools.partial(_open_store, self.settings), url)
-        check_made_by(sharded, where=url, version=__version__, config=values.fingerprint(self.settings))
-        merged, as_one = await merge_shards.merge(self.store, sharded, errors=errors, verified=verified)
-        record = f"{self.store.url}/{plan_record_key(sharded.plan)}"
-        told = {manifest.dataset: notice_of(manifest, record) for manifest in as_one}
-        now = self.clock()
-        await self._ending(observer).conclude(
-            [
-                replace(told.get(name) or nothing_done(merged.plan, name, now, record), state=merged.state)
-                for name in sharded.datasets
-            ]
-        )
-        return merged, record
-
-    def _ending(self, observer: Observer) -> Ending:
+    def ending(self, observer: Observer) -> Ending:
+        """What concludes a run."""
         target = parse_target(self.settings.notify.target)
         return Ending(
             store=self.store,
@@ -234,7 +153,8 @@ class App:
             send=sender(target) if target else None,
         )
 
-    async def _plan(self, scope: Scope) -> Plan:
+    async def plan_of(self, scope: Scope) -> Plan:
+        """What a run of *scope* would do."""
         async with _before_anything(self.store):
             latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
             ledgers = await read_ledgers(self.store, scope.datasets)
@@ -296,7 +216,7 @@ class App:
             manifests = await export.export(scope, me, options, doors, tally)
         if not choice.shard:  # a shard is no run of its own; `merge` concludes
             records = [f"{self.store.url}/{manifest_key(DatasetName(m.dataset), m.run_id)}" for m in manifests]
-            await self._ending(observer).conclude([notice_of(m, r) for m, r in zip(manifests, records, strict=True)])
+            await self.ending(observer).conclude([notice_of(m, r) for m, r in zip(manifests, records, strict=True)])
         return manifests
 
     async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
@@ -454,7 +374,7 @@ async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | 
     secrets = resolve_all(values.references(settings), environ)
     reference = settings.privacy.hash_key
     hash_id = _hash_id(secrets[reference]) if reference else ""
-    store = _open_store(settings, settings.sink.url)
+    store = open_place(settings, settings.sink.url)
     try:
         yield App(
             settings=settings,
@@ -469,7 +389,7 @@ async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | 
         await store.close()
 
 
-def _open_store(settings: Settings, url: str) -> ObjectStore:
+def open_place(settings: Settings, url: str) -> ObjectStore:
     """The sink, or another place that is reached as it is."""
     sink = settings.sink
     return open_store(

@@ -25,7 +25,8 @@ from exporter.process import invocation, loop_factory, tune_memory
 
 tune_memory()
 
-from exporter.app import App, Choice, open_app  # noqa: E402 - it imports pyarrow
+from exporter import app_shards  # noqa: E402 - it imports pyarrow
+from exporter.app import App, Choice, open_app  # noqa: E402
 from exporter.config.event import Event, parse_event  # noqa: E402
 from exporter.config.load import load_settings  # noqa: E402
 from exporter.core.metrics import merge_metrics  # noqa: E402
@@ -80,14 +81,15 @@ async def _answer(event: Event, ends_at: float) -> dict[str, object]:
 async def _plan(app: App, event: Event) -> dict[str, object]:
     assert event.shards
     assert event.out
-    planned = await app.plan_shards(_choice(event), event.shards, event.out)
+    planned = await app_shards.plan_shards(app, _choice(event), event.shards, event.out)
     requests = sum(shard.requests for shard in planned.shards)
     return {"state": State.OK, "url": event.out, "shards": len(planned.shards), "requests": requests}
 
 
 async def _merge(app: App, event: Event) -> dict[str, object]:
     assert event.plan
-    merged, record = await app.merge(
+    merged, record = await app_shards.merge(
+        app,
         event.plan,
         errors={told.index: told.error for told in event.told if told.error},
         verified=State(event.verified.state) if event.verified else None,
@@ -126,7 +128,7 @@ async def _run(app: App, choice: Choice, ends_at: float) -> dict[str, object]:
 async def _narrowed(app: App, event: Event) -> Choice:
     if event.shard is None:
         return _choice(event)
-    return await app.shard(event.shard.url, event.shard.index, _choice(event))
+    return await app_shards.choice_of_shard(app, event.shard.url, event.shard.index, _choice(event))
 
 
 def _choice(event: Event) -> Choice:

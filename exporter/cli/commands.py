@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from exporter import app_shards
 from exporter.app import App, Choice, open_app
 from exporter.cli import render
 from exporter.cli.codes import ExitCode
@@ -75,7 +76,7 @@ async def _plan_shards(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     if not (args.shards and args.out):
         raise UsageError("plan: --shards and --out go together; give how many shards and the file to write them to")
     async with open_configured(args, environ) as app:
-        sharded = await app.plan_shards(choice_of(args), args.shards, args.out)
+        sharded = await app_shards.plan_shards(app, choice_of(args), args.shards, args.out)
     if args.json:
         emit(render.to_json(sharded))
         return ExitCode.OK
@@ -96,7 +97,7 @@ async def run(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 
 async def _shard(app: App, args: Namespace) -> Choice:
     url, index = args.shard
-    return await app.shard(url, index, choice_of(args))
+    return await app_shards.choice_of_shard(app, url, index, choice_of(args))
 
 
 async def export(

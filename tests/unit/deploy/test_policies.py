@@ -8,6 +8,7 @@ import boto3
 import botocore.handlers
 import pytest
 
+from exporter import app_shards
 from exporter.app import Choice, open_app
 from exporter.config.load import load_settings
 from exporter.core.reply import State
@@ -93,10 +94,10 @@ async def calls(tmp_path, monkeypatch):
                     await app.run(Choice(), lambda _: None)
                     await app.doctor()
                     await app.run(Choice(full=True), lambda _: None)
-                    await app.plan_shards(Choice(full=True), 2, PLAN)
-                    await app.run(await app.shard(PLAN, 0, Choice()), lambda _: None)
+                    await app_shards.plan_shards(app, Choice(full=True), 2, PLAN)
+                    await app.run(await app_shards.choice_of_shard(app, PLAN, 0, Choice()), lambda _: None)
                     await app.verify(Choice(), source=True)
-                    await app.merge(PLAN, errors={}, verified=State.OK, observer=lambda _: None)
+                    await app_shards.merge(app, PLAN, errors={}, verified=State.OK, observer=lambda _: None)
                     night, so_far = list(seen), len(seen)
                     await app.forget(1, None, dry_run=False)
                 yield night, seen[so_far:]
