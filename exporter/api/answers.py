@@ -158,8 +158,6 @@ def _to_utf8(request: PageRequest, answer: RawAnswer) -> bytes:
     charset = named.group(1) if named else "utf-8"
     if charset.lower() not in _CHARSETS:
         raise _unreadable(request, answer, charset)
-    if charset.lower() in _UTF8 and answer.body.isascii():
-        return answer.body
     try:
         text = answer.body.decode(charset)
     except ValueError as error:
