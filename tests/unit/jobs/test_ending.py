@@ -28,7 +28,7 @@ async def marker(store):
 
 def ending_of(b, store=None, **changes):
     app = b.app(store)
-    return replace(app._ending(b.events.append), **changes)
+    return replace(app.ending(b.events.append), **changes)
 
 
 async def test_a_run_that_ended_well_says_how_far_the_dataset_reaches():
