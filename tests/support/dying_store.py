@@ -8,6 +8,7 @@ from exporter.core.partition import parse_partition
 from exporter.errors import OutcomeUnknownError, StoreError
 from exporter.store.base import Condition, ObjectInfo, ObjectStore
 from exporter.store.memory import MemoryStore
+from tests.support.passing_store import PassingStore
 
 _T = TypeVar("_T")
 
@@ -49,7 +50,7 @@ class RememberingStore(MemoryStore):
         return info
 
 
-class DyingStore:
+class DyingStore(PassingStore):
     """Passes everything on to *inner*, but for the step that goes wrong.
 
     Attributes:
@@ -64,35 +65,13 @@ class DyingStore:
             at: the step that goes wrong, from 1.
             trouble: what happens then.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._at = at
         self._trouble = trouble
         self._dead = False
         self.steps = 0
 
-    @property
-    def url(self) -> str:
-        return self._inner.url
-
-    async def get(self, key: str) -> tuple[bytes, ObjectInfo]:
-        return await self._step(lambda: self._inner.get(key))
-
-    async def tail(self, key: str, size_bytes: int) -> tuple[bytes, ObjectInfo]:
-        return await self._step(lambda: self._inner.tail(key, size_bytes))
-
-    async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
-        return await self._step(lambda: self._inner.put(key, data, condition=condition), is_put=True)
-
-    async def list(self, prefix: str) -> list[ObjectInfo]:
-        return await self._step(lambda: self._inner.list(prefix))
-
-    async def delete(self, key: str) -> None:
-        await self._step(lambda: self._inner.delete(key))
-
-    async def close(self) -> None:
-        """The inner store is somebody else's."""
-
-    async def _step(self, effect: Callable[[], Awaitable[_T]], *, is_put: bool = False) -> _T:
+    async def step(self, effect: Callable[[], Awaitable[_T]], *, is_put: bool = False) -> _T:
         if self._dead:
             raise Died
         self.steps += is_put or not self._trouble.is_of_puts
