@@ -131,19 +131,19 @@ class Judge:
                 now = there.get(task)
                 if now is None:
                     raise BrokenPromiseError(f"{_name(task)} was published and is lost")
-                if now.began_at < before.began_at and not self._knew(task, now, before):
+                if now.began_at < before.began_at and not self._knew(task, now, before.began_at):
                     raise BrokenPromiseError(f"{_name(task)}: an older fetch replaced a newer one")
         self._printed |= there
         self._look_again()
 
-    def _knew(self, task: TaskKey, now: Entry, before: Entry) -> bool:
-        """Whether the run that asked for *now* began earlier and yet saw *before* published when it planned.
+    def _knew(self, task: TaskKey, now: Entry, began_at: datetime) -> bool:
+        """Whether the run that asked for *now* began earlier, and yet saw the rows of one that began at *began_at*.
 
         Then it asked for its rows later, whatever the moments say at which the two began.
         """
         seen = self.planned(now.run_id).get(task)
         asked_itself = now.run_id.startswith(f"{now.began_at:%Y%m%dT%H%M%S%fZ}")
-        return asked_itself and seen is not None and seen.began_at >= before.began_at
+        return asked_itself and seen is not None and seen.began_at >= began_at
 
     def _look_again(self) -> None:
         """What the parts' ledgers say, with what was found unchanged since."""
@@ -189,7 +189,12 @@ class Judge:
             if entry.run_id == manifest.run_id:
                 if entry.rows != record.rows:
                     raise BrokenPromiseError(f"{_name(task)}: {entry.rows} rows, reported as {record.rows}")
-            elif not record.resumed and not _unchanged(record) and entry.began_at <= manifest.started_at:
+            elif (
+                not record.resumed
+                and not _unchanged(record)
+                and entry.began_at <= manifest.started_at
+                and not self._knew(task, entry, manifest.started_at)
+            ):
                 raise BrokenPromiseError(f"{_name(task)}: reported as {record.state}, but what is there is older")
 
     def _staging(self, key: str, old: bytes | None, new: bytes | None) -> None:
