@@ -25,6 +25,7 @@ from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
 from exporter.errors import ChangedError, DataError, ExporterError, NotFoundError
+from exporter.jobs.few import few_at_once
 from exporter.jobs.intake import Arrival, Intake
 from exporter.jobs.put import put_surely
 from exporter.jobs.shelf import Segment, Shelf
@@ -207,6 +208,7 @@ class Staging:
 
     async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
+        unused: list[str] = []
         for fetch_id in fetch_ids:
             fetch = self._fetches.pop((dataset, fetch_id), None)
             for key in fetch.segments if fetch else ():
@@ -215,13 +217,14 @@ class Staging:
                 if not users and key not in self._spared:
                     self._in_use.pop(key, None)
                     self._shelf.drop(key)
-                    await self._store.delete(key)
+                    unused.append(key)
+        await few_at_once(self._store.delete, unused)
 
     async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[_Pages, tuple[str, ...]]:
         """The pages of *fetches*, each with its rows, by fetch and in order, and their columns of customers' ids.
 
-        As the segments say now: people may have been taken out since they were written. Reads one at a time, and keeps
-        nothing of it but these pages.
+        As the segments say now: people may have been taken out since they were written. Of what is read, nothing is
+        kept but these pages.
         """
         wanted: dict[str, set[tuple[str, int]]] = {}
         for fetch in fetches:
@@ -230,8 +233,8 @@ class Staging:
         found: _Pages = {fetch.fetch_id: [] for fetch in fetches}
         customer_columns: set[str] = set()
         await self._who_is_left_out()
-        for key, theirs in wanted.items():
-            segment = self._shelf.get(key) or await self._read(key, theirs)
+        segments = await few_at_once(lambda key: self._segment(key, wanted[key]), wanted)
+        for theirs, segment in zip(wanted.values(), segments, strict=True):
             customer_columns.update(segment.customer_columns)
             for page, piece in segment.pages:
                 if (page.fetch_id, page.offset) in theirs:
@@ -248,8 +251,10 @@ class Staging:
             self._shelf.clear()
         return suppressed
 
-    async def _read(self, key: str, wanted: Collection[tuple[str, int]]) -> Segment:
-        """Of a staged object the pages with the *wanted* fetch ids and offsets."""
+    async def _segment(self, key: str, wanted: Collection[tuple[str, int]]) -> Segment:
+        """Of a staged object at least the pages with the *wanted* fetch ids and offsets."""
+        if kept := self._shelf.get(key):
+            return kept
         try:
             data, _ = await self._store.get(key)
         except NotFoundError as error:
