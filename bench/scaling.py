@@ -13,7 +13,7 @@ PAGE, RATE = 100, 250
 CONNECTIONS, LATENCY_S = 32, 0.1
 
 #: CPU seconds for a million rows as JSON; docs/benchmarks.md has what it is.
-CPU_S = 8.0
+CPU_S = 10.5
 
 #: Memory of a run besides its largest part, in MB, and what a task adds; bytes of a row in Arrow; how many times its
 #: size a part takes while it is merged. Source: docs/load.md.
