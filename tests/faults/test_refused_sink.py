@@ -13,7 +13,10 @@ from exporter.store.s3_errors import Verb, explain
 from tests.support.exports import DATASET, bench, expected, groups, months, published
 from tests.support.lives import assert_sound
 
-MEND = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload below the prefix"
+MEND = (
+    "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload"
+    " below the prefix"
+)
 
 
 class Refusing(MemoryStore):
