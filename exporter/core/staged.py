@@ -106,6 +106,11 @@ class StagedFetch:
         return any(page.withheld for _, page in self.pages.values())
 
     @property
+    def withheld(self) -> Withheld:
+        """What is withheld of it."""
+        return sum((page.withheld for _, page in self.pages.values()), Withheld())
+
+    @property
     def newest_page_at(self) -> datetime:
         """When the last page came."""
         return max(page.received_at for _, page in self.pages.values())

@@ -34,12 +34,14 @@ from exporter.errors import (
     StoreError,
 )
 from exporter.jobs.account import Account, Tally
+from exporter.jobs.brake import Brake
 from exporter.jobs.conditions import require_conditions_once
 from exporter.jobs.confirm import confirm
 from exporter.jobs.drive import Door, Drivers, Halts
 from exporter.jobs.events import ClockBehind, Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
 from exporter.jobs.history import latest_manifests, read_ledgers
+from exporter.jobs.inbox import Inbox
 from exporter.jobs.meanwhile import Meanwhile
 from exporter.jobs.presence import announce, say_ended, stay_present
 from exporter.jobs.publish import Publisher
@@ -51,6 +53,10 @@ from exporter.jobs.stage import RunStamp, Staging
 from exporter.jobs.suppression import Suppression
 from exporter.jobs.sweep import needed_by_others, sweep
 from exporter.store.base import ObjectStore
+
+#: Pages of a window, and open windows, for each connection: one that is asked for, one that waits to be, and one that
+#: waits to be staged.
+_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +198,8 @@ class _Run:
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
         halts = Halts(scope.studios)
+        brake = Brake(doors.gate.hold)
+        inbox = Inbox(options.max_connections, brake.full)
         stamp = RunStamp(run_id=me.run_id, began_at=scope.began_at, full=scope.full)
         self._staging = Staging(
             doors.store,
@@ -200,16 +208,17 @@ class _Run:
             suppression=suppression,
             clock=doors.clock,
             on_sealed=halts.look_for_twins,
-            on_backlog=doors.gate.hold,
+            inbox=inbox,
         )
         self._staging.spare(self._needed_by_others)
         numbers = count(1)
         fetcher = Fetcher(
             source=doors.source,
             staging=self._staging,
+            inbox=inbox,
             format=options.format,
             page_size=options.page_size,
-            most_pages_at_once=2 * options.max_connections,
+            most_pages_at_once=_AT_ONCE * options.max_connections,
             new_id=lambda: f"{me.run_id}.{next(numbers)}",
             observer=doors.observer,
         )
@@ -230,6 +239,7 @@ class _Run:
             account=self._account,
             staging=self._staging,
             publisher=self._publisher,
+            brake=brake,
             confirm=functools.partial(confirm, doors.store, run_id=me.run_id, sleep=doors.sleep, random=doors.random),
             withheld=halts.twins,
             observer=doors.observer,
@@ -261,7 +271,7 @@ class _Run:
             on_decided=self._reconciler.decided,
             still_missing=meanwhile.still_missing,
             halts=halts,
-            most_open=2 * options.max_connections,
+            most_open=_AT_ONCE * options.max_connections,
             observer=doors.observer,
         )
 

@@ -18,6 +18,7 @@ from exporter.core.report import Column, Dataset, DatasetName, Pivot
 from exporter.core.staged import StagedFetch
 from exporter.errors import ChangedError, DataError
 from exporter.jobs.events import Observer, PageStaged, Refetched
+from exporter.jobs.inbox import Inbox
 from exporter.jobs.stage import Staging
 from exporter.tables.assembly import Assembly
 from exporter.tables.csv_pages import csv_header, first_line
@@ -48,6 +49,7 @@ class Fetcher:
     Attributes:
         source: where pages come from.
         staging: where they go.
+        inbox: is told which are coming.
         format: how rows are asked for.
         page_size: rows in a page.
         most_pages_at_once: of one window.
@@ -57,6 +59,7 @@ class Fetcher:
 
     source: ReportSource
     staging: Staging
+    inbox: Inbox
     format: Format
     page_size: int
     most_pages_at_once: int
@@ -137,8 +140,9 @@ class Fetcher:
             limit=self.page_size,
             format=kind,
         )
-        page = await self.source.fetch(request)
-        return page, await self._check_head(page)
+        with self.inbox.coming():
+            page = await self.source.fetch(request)
+            return page, await self._check_head(page)
 
     async def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> None:
         rows = await self.staging.add(assembly, page, labels)

@@ -15,6 +15,7 @@ from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
+from exporter.jobs.brake import Brake
 from exporter.jobs.events import NotPublished, Observer, PartitionPublished, Publishing
 from exporter.jobs.publish import Publication, Publisher
 from exporter.jobs.stage import Staging
@@ -45,6 +46,7 @@ class Release:
         account: Account,
         staging: Staging,
         publisher: Publisher,
+        brake: Brake,
         confirm: Confirm,
         withheld: Mapping[StudioId, str],
         observer: Observer,
@@ -59,6 +61,7 @@ class Release:
             account: knows what became of each task, and is told what was published.
             staging: holds the rows.
             publisher: puts them.
+            brake: holds requests back meanwhile, where they would be in the way.
             confirm: keeps which windows were found unchanged.
             withheld: studios of which nothing more may be published, and why: their rows may be another's.
             observer: is told of each partition.
@@ -71,6 +74,7 @@ class Release:
         self._account = account
         self._staging = staging
         self._publisher = publisher
+        self._brake = brake
         self._confirm = confirm
         self._unchanged: dict[DatasetName, list[_Settled]] = {}
         self._replaced: dict[DatasetName, list[tuple[StudioId, Window]]] = {}
@@ -92,7 +96,8 @@ class Release:
         """Publish what is ready, for as long as the run lasts."""
         while True:
             partition = await self._ready.get()
-            await self._publish(partition, self._datasets[partition.dataset], self._tasks.get(partition, []))
+            with self._brake.publishing():
+                await self._publish(partition, self._datasets[partition.dataset], self._tasks.get(partition, []))
             self._ready.task_done()
 
     async def finish(self) -> None:

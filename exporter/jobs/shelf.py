@@ -1,59 +1,69 @@
-"""Staged pages that are still in memory: what is published soon after it was staged need not be read again.
+"""Rows of whole fetches that are still in memory: what is published soon after it was staged need not be read again.
 
 Rules kept here: nothing lies here that the staging area does not hold; when the shelf is full, what lies there stays,
-since the oldest segments are published first, and the newest have to be read.
+since the oldest fetches are published first. The last fetch stays however large it is: its rows have just been in
+memory, and where it completes a partition they are published next.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.core.staged import StagedPage
-from exporter.tables.pieces import Piece
+import pyarrow as pa
 
-#: Bytes of rows that are kept at most. A month of forty busy studios; more would be felt in a small container.
+#: Bytes of rows that are kept at most, the last fetch apart. A month of forty busy studios; more would be felt in a
+#: small container.
 MOST_BYTES = 24 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """What one staged object holds.
+class Kept:
+    """One whole fetch.
 
     Attributes:
-        pages: each with its rows.
+        rows: as they are staged, in the order of its pages.
         customer_columns: of the rows, beside those that the catalogue knows.
-        size_bytes: of the rows.
     """
 
-    pages: Sequence[tuple[StagedPage, Piece]]
+    rows: pa.Table
     customer_columns: Sequence[str]
-    size_bytes: int
 
 
 class Shelf:
-    """Segments by key."""
+    """Whole fetches by id."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        """Empty; segments of *most_bytes* are kept at most."""
+        """Empty; rows of *most_bytes* are kept at most."""
         self._most_bytes = most_bytes
-        self._segments: dict[str, Segment] = {}
+        self._kept: dict[str, Kept] = {}
         self._bytes = 0
+        self._last: tuple[str, Kept] | None = None
 
-    def put(self, key: str, segment: Segment) -> None:
-        """Keep *segment*, if there is room."""
-        if self._bytes + segment.size_bytes <= self._most_bytes:
-            self._segments[key] = segment
-            self._bytes += segment.size_bytes
+    def put(self, fetch_id: str, fetch: Kept) -> None:
+        """Keep *fetch*; where there is no room, until the next one comes."""
+        self._last = None
+        size = fetch.rows.nbytes
+        if self._bytes + size > self._most_bytes:
+            self._last = fetch_id, fetch
+            return
+        # Copied, so that the pages of others which were decoded together with these are not kept.
+        rows = pa.concat_tables([fetch.rows.slice(0, 0), fetch.rows]).combine_chunks()
+        self._kept[fetch_id] = Kept(rows, fetch.customer_columns)
+        self._bytes += size
 
-    def get(self, key: str) -> Segment | None:
-        """A segment, if it is still here."""
-        return self._segments.get(key)
+    def get(self, fetch_id: str) -> Kept | None:
+        """A fetch, if it is still here."""
+        if self._last and self._last[0] == fetch_id:
+            return self._last[1]
+        return self._kept.get(fetch_id)
 
-    def drop(self, key: str) -> None:
-        """Nobody needs this segment any more."""
-        if segment := self._segments.pop(key, None):
-            self._bytes -= segment.size_bytes
+    def drop(self, fetch_id: str) -> None:
+        """Nobody needs this fetch any more."""
+        if kept := self._kept.pop(fetch_id, None):
+            self._bytes -= kept.rows.nbytes
+        elif self._last and self._last[0] == fetch_id:
+            self._last = None
 
     def clear(self) -> None:
         """The staged objects may be otherwise by now."""
-        self._segments.clear()
-        self._bytes = 0
+        self._kept.clear()
+        self._bytes, self._last = 0, None

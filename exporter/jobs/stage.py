@@ -5,15 +5,14 @@ Rules kept here:
 - A page counts as fetched once it is written; until then a stop loses it, afterwards nothing does.
 - What must not be stored never is: columns are dropped and hashed, and people on the list of those who are left out
   are taken out, before the first byte is written (`intake.py`).
-- Writing in batches costs nothing: while one segment is written, the next pages gather, and go together.
+- Pages are written together (`inbox.py`): while one segment is written, the next pages gather.
 - Only whole fetches are sealed; a sealed fetch has passed every check.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
 
 import pyarrow as pa
 
@@ -24,25 +23,21 @@ from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
-from exporter.errors import ChangedError, DataError, ExporterError, NotFoundError
+from exporter.errors import ChangedError, DataError, ExporterError
 from exporter.jobs.few import few_at_once
-from exporter.jobs.intake import Arrival, Intake
+from exporter.jobs.inbox import Inbox
+from exporter.jobs.intake import Arrival, Intake, Taken
 from exporter.jobs.put import put_surely
-from exporter.jobs.shelf import Segment, Shelf
+from exporter.jobs.recall import recall
+from exporter.jobs.shelf import Kept, Shelf
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
 from exporter.tables.assembly import Assembly
 from exporter.tables.fetched import Fetched
 from exporter.tables.labels import Labels
 from exporter.tables.measure import measure_of
-from exporter.tables.pieces import Piece, joined
-from exporter.tables.segment import decode_segment, encode_segment
-
-#: Pages with their rows, in order, by fetch.
-_Pages = dict[str, list[tuple[StagedPage, Piece]]]
-
-#: Where so many pages wait to be written, no more are asked for; those in flight still come.
-MOST_WAITING = 64
+from exporter.tables.pieces import Piece, joined, whole
+from exporter.tables.segment import encode_segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +82,7 @@ class Staging:
         suppression: Suppression,
         clock: Callable[[], datetime],
         on_sealed: Callable[[Task, pa.Table], None],
-        on_backlog: Callable[[bool], None],
+        inbox: Inbox,
     ) -> None:
         """Nothing staged yet.
 
@@ -98,7 +93,7 @@ class Staging:
             suppression: says who is left out.
             clock: the time, UTC.
             on_sealed: looks at a whole fetch before it is sealed; may raise to fail it.
-            on_backlog: is told when too many pages wait to be written, and when they do no longer.
+            inbox: where pages wait.
         """
         self._store = store
         self._stamp = stamp
@@ -106,16 +101,17 @@ class Staging:
         self._suppression = suppression
         self._clock = clock
         self._on_sealed = on_sealed
-        self._on_backlog = on_backlog
-        self._waiting: list[Arrival] = []
-        self._arrived = asyncio.Event()
+        self._inbox = inbox
         self._number = 0
         self._shelf = Shelf()
         self._left_out = Suppressed()
+        #: Fetches of which not all pages were staged by the list as it is now.
+        self._outdated: set[str] = set()
         self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
         self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
         self._spared: frozenset[str] = frozenset()
         self.extra_columns: dict[DatasetName, dict[str, None]] = {}
+        self._customer_columns: dict[DatasetName, set[str]] = {}
 
     def adopt(self, dataset: DatasetName, fetch: StagedFetch) -> None:
         """Go on with what an earlier run staged."""
@@ -139,20 +135,13 @@ class Staging:
             StoreError: it could not be written.
         """
         arrival = Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
-        self._waiting.append(arrival)
-        self._arrived.set()
-        if len(self._waiting) >= MOST_WAITING:
-            self._on_backlog(True)
+        self._inbox.put(arrival)
         return await arrival.done
 
     async def run(self) -> None:
         """Write what arrives, for as long as the run lasts."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            batch, self._waiting = self._waiting, []
-            self._on_backlog(False)
-            for dataset, arrivals in _by_dataset(batch):
+            for dataset, arrivals in _by_dataset(await self._inbox.take()):
                 await self._write(dataset, arrivals)
 
     async def restore(self, assembly: Assembly, fetch: StagedFetch) -> None:
@@ -161,12 +150,12 @@ class Staging:
         Raises:
             ChangedError, DataError, NotFoundError: they cannot be used.
         """
-        pages, _ = await self._pages([fetch])
-        for page, piece in pages[fetch.fetch_id]:
+        await self._who_is_left_out()
+        for page, piece in (await recall(self._store, [fetch]))[fetch.fetch_id].pages:
             if page.withheld:
                 # Rows that are missing cannot show that they repeat on a page to come.
                 raise ChangedError(f"{assembly.task}: people were left out of what was staged of it; fetched again")
-            assembly.add(page, piece)
+            assembly.add(page, piece, piece)
         assembly.resumed = True
 
     def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
@@ -187,7 +176,10 @@ class Staging:
         Raises:
             DataError: some are gone, or cannot be read.
         """
-        pages, customer_columns = await self._pages(fetches)
+        await self._who_is_left_out()
+        kept = {fetch.fetch_id: found for fetch in fetches if (found := self._shelf.get(fetch.fetch_id))}
+        read = await recall(self._store, [fetch for fetch in fetches if fetch.fetch_id not in kept])
+        flagged = [*(k.customer_columns for k in kept.values()), *(r.customer_columns for r in read.values())]
         return Rows(
             fetched=[
                 Fetched(
@@ -195,13 +187,15 @@ class Staging:
                     window=fetch.window,
                     run_id=self._stamp.run_id,
                     exported_at=(fetch.seal or _unsealed(fetch)).sealed_at,
-                    pieces=[piece for _, piece in pages[fetch.fetch_id]],
+                    pieces=(
+                        [whole(kept[fetch.fetch_id].rows)] if fetch.fetch_id in kept else read[fetch.fetch_id].pieces
+                    ),
                 )
                 for fetch in fetches
             ],
-            customer_columns=customer_columns,
+            customer_columns=tuple(sorted(set().union(*flagged))),
             withheld={
-                fetch.fetch_id: sum((page.withheld for page, _ in pages[fetch.fetch_id]), Withheld())
+                fetch.fetch_id: read[fetch.fetch_id].withheld if fetch.fetch_id in read else fetch.withheld
                 for fetch in fetches
             },
         )
@@ -211,37 +205,15 @@ class Staging:
         unused: list[str] = []
         for fetch_id in fetch_ids:
             fetch = self._fetches.pop((dataset, fetch_id), None)
+            self._shelf.drop(fetch_id)
+            self._outdated.discard(fetch_id)
             for key in fetch.segments if fetch else ():
                 users = self._in_use.get(key, set())
                 users.discard((dataset, fetch_id))
                 if not users and key not in self._spared:
                     self._in_use.pop(key, None)
-                    self._shelf.drop(key)
                     unused.append(key)
         await few_at_once(self._store.delete, unused)
-
-    async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[_Pages, tuple[str, ...]]:
-        """The pages of *fetches*, each with its rows, by fetch and in order, and their columns of customers' ids.
-
-        As the segments say now: people may have been taken out since they were written. Of what is read, nothing is
-        kept but these pages.
-        """
-        wanted: dict[str, set[tuple[str, int]]] = {}
-        for fetch in fetches:
-            for key, page in fetch.pages.values():
-                wanted.setdefault(key, set()).add((page.fetch_id, page.offset))
-        found: _Pages = {fetch.fetch_id: [] for fetch in fetches}
-        customer_columns: set[str] = set()
-        await self._who_is_left_out()
-        segments = await few_at_once(lambda key: self._segment(key, wanted[key]), wanted)
-        for theirs, segment in zip(wanted.values(), segments, strict=True):
-            customer_columns.update(segment.customer_columns)
-            for page, piece in segment.pages:
-                if (page.fetch_id, page.offset) in theirs:
-                    found[page.fetch_id].append((page, piece))
-        for pages in found.values():
-            pages.sort(key=lambda item: item[0].offset)
-        return found, tuple(sorted(customer_columns))
 
     async def _who_is_left_out(self) -> Suppressed:
         """As the list is now; where it has changed, staged objects may have been rewritten too."""
@@ -249,33 +221,12 @@ class Staging:
         if suppressed != self._left_out:
             self._left_out = suppressed
             self._shelf.clear()
+            self._outdated |= {fetch_id for (_, fetch_id), fetch in self._fetches.items() if not fetch.seal}
         return suppressed
-
-    async def _segment(self, key: str, wanted: Collection[tuple[str, int]]) -> Segment:
-        """Of a staged object at least the pages with the *wanted* fetch ids and offsets."""
-        if kept := self._shelf.get(key):
-            return kept
-        try:
-            data, _ = await self._store.get(key)
-        except NotFoundError as error:
-            raise DataError(f"{key}: staged rows are gone; run again") from error
-        record, table = decode_segment(data)
-        ends = accumulate(page.rows for page in record.pages)
-        slices = [
-            (page, table.slice(end - page.rows, page.rows))
-            for page, end in zip(record.pages, ends, strict=True)
-            if (page.fetch_id, page.offset) in wanted
-        ]
-        if len(slices) < len(record.pages):
-            # Copied, so that the others are not held.
-            table = pa.concat_tables([table.slice(0, 0), *(rows for _, rows in slices)]).combine_chunks()
-        ends = accumulate(page.rows for page, _ in slices)
-        pages = [(page, Piece(table, end - page.rows, page.rows)) for (page, _), end in zip(slices, ends, strict=True)]
-        return Segment(pages, record.customer_columns, table.nbytes)
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
         pages: list[tuple[Arrival, StagedPage, Piece]] = []
-        seals: list[Seal] = []
+        sealed: list[tuple[Assembly, Seal]] = []
         customer_columns: set[str] = set()
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
         for taken in intake.take(arrivals):
@@ -297,14 +248,14 @@ class Staging:
                 if len(seen.keys() | taken.extras) > MOST_COLUMNS:
                     raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
                 # With people who are left out: only whole pages tell whether the report changed.
-                seal = self._assemble(arrival.assembly, page, taken.whole)
+                seal = self._assemble(arrival.assembly, page, taken)
             except ExporterError as error:
                 arrival.fail(error)
                 continue
             seen.update(dict.fromkeys(taken.extras))
             customer_columns.update(taken.customer_columns)
             pages.append((arrival, page, taken.stored))
-            seals += [seal] if seal else []
+            sealed += [(arrival.assembly, seal)] if seal else []
         if not pages:
             return
         key = segment_key(self._stamp.run_id, self._number)
@@ -316,36 +267,38 @@ class Staging:
             began_at=self._stamp.began_at,
             full=self._stamp.full,
             pages=tuple(page for _, page, _ in pages),
-            seals=tuple(seals),
+            seals=tuple(seal for _, seal in sealed),
             customer_columns=tuple(sorted(customer_columns)),
         )
         rows = joined(stored for _, _, stored in pages)
         table = pa.concat_tables(rows, promote_options="default").combine_chunks()
         await put_surely(self._store, key, encode_segment(record, table))
-        # Not pieces of the table: the fetches that are under way hold these rows, too.
-        pieces = [(page, stored) for _, page, stored in pages]
-        self._shelf.put(key, Segment(pieces, record.customer_columns, table.nbytes))
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
-        for seal in seals:
+        flagged = self._customer_columns.setdefault(dataset.name, set())
+        flagged |= customer_columns
+        for assembly, seal in sealed:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
+            if seal.fetch_id not in self._outdated:
+                rows = assembly.stored
+                self._shelf.put(seal.fetch_id, Kept(rows, sorted(flagged.intersection(rows.column_names))))
         for arrival, page, _ in pages:
             if not arrival.done.done():
                 arrival.done.set_result(page.api_rows)
 
-    def _assemble(self, assembly: Assembly, page: StagedPage, piece: Piece) -> Seal | None:
-        assembly.add(page, piece)
+    def _assemble(self, assembly: Assembly, page: StagedPage, taken: Taken) -> Seal | None:
+        assembly.add(page, taken.whole, taken.stored)
         if not assembly.is_whole:
             return None
-        whole = assembly.check()
-        self._on_sealed(assembly.task, whole)
+        rows = assembly.check()
+        self._on_sealed(assembly.task, rows)
         return Seal(
             studio=page.studio,
             window=page.window,
             fetch_id=page.fetch_id,
             total=assembly.total or 0,
             rows=assembly.rows,
-            measure=measure_of(whole, assembly.task.dataset),
+            measure=measure_of(rows, assembly.task.dataset),
             sealed_at=self._clock(),
         )
 

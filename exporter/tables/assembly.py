@@ -4,6 +4,8 @@ Rules kept here: every page tells the same total; every page but the last is ful
 group key stands twice. A report that breaks one changed while it was paged, and is fetched again as a whole.
 """
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from exporter.core.plan import Task
@@ -38,6 +40,7 @@ class Assembly:
         self.total: int | None = None
         self.resumed = False
         self._pieces: dict[int, Piece] = {}
+        self._stored: dict[int, Piece] = {}
         self._api_rows: dict[int, int] = {}
 
     @property
@@ -70,8 +73,13 @@ class Assembly:
         """Rows so far, as they will be written."""
         return sum(piece.num_rows for piece in self._pieces.values())
 
-    def add(self, page: StagedPage, piece: Piece) -> None:
+    def add(self, page: StagedPage, piece: Piece, stored: Piece | None = None) -> None:
         """Take a page in.
+
+        Args:
+            page: what is said of it.
+            piece: its rows, as they are held against others.
+            stored: its rows as they are staged; None where they are the same.
 
         Raises:
             ChangedError: it does not agree with the pages before it.
@@ -106,7 +114,13 @@ class Assembly:
                     f" (the API counts {self.total} in all)"
                 )
         self._pieces[page.offset] = piece
+        self._stored[page.offset] = stored or piece
         self._api_rows[page.offset] = page.api_rows
+
+    @property
+    def stored(self) -> pa.Table:
+        """All its rows as they are staged, in the order of the pages."""
+        return _in_order(self._stored)
 
     def _where(self, page: StagedPage) -> str:
         return f"{self.task} page {page.offset // self.limit + 1}"
@@ -124,8 +138,7 @@ class Assembly:
         Raises:
             ChangedError: a group key stands twice.
         """
-        pieces = [piece for _, piece in sorted(self._pieces.items())]
-        table = pa.concat_tables(joined(pieces), promote_options="default")
+        table = _in_order(self._pieces)
         dataset = self.task.dataset
         asked = {column.name for column in dataset.columns}
         names = [column.name for column in dataset.key_columns if column.name in table.column_names]
@@ -137,3 +150,8 @@ class Assembly:
         if repeated:
             raise ChangedError(f"{self.task}: {repeated} of {table.num_rows} rows repeat the group of another row")
         return table
+
+
+def _in_order(pieces: Mapping[int, Piece]) -> pa.Table:
+    """The rows of *pieces*, ascending by their offsets."""
+    return pa.concat_tables(joined(piece for _, piece in sorted(pieces.items())), promote_options="default")

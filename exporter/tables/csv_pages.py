@@ -143,8 +143,8 @@ def _ordinary(pages: Sequence[Page]) -> list[_Rows] | None:
         if body and not body.endswith(b"\n"):
             body += b"\n"
         lines = body.count(b"\n")
-        if b"\r" in body and not lines == body.count(b"\r") == body.count(b"\r\n"):
-            return None
+        if b"\r" in body and len(body.splitlines()) != lines:
+            return None  # a carriage return that no line feed follows
         if b'"' in body and body.count(b'"') % 2:
             return None
         found.append(_Rows(body, lines))
@@ -173,6 +173,7 @@ def _parse(body: bytes, keys: Sequence[str]) -> pa.Table | None:
                 strings_can_be_null=True,
                 null_values=[""],
                 quoted_strings_can_be_null=False,
+                check_utf8=not body.isascii(),
             ),
         )
     except pa.ArrowInvalid:

@@ -27,6 +27,9 @@ RECENT = {"start": date(2026, 1, 1), "end": date(2026, 4, 1), "lookback_days": 3
 WINDOWS = months(RECENT["start"], RECENT["end"])
 SETTLED = date(2026, 1, 1)
 
+#: So few pages are staged together that windows are left partial.
+FEW_AT_ONCE = {"api": "max_connections = 2"}
+
 
 def recent_world():
     """Two studios with three or four pages a month, each with a credential of its own."""
@@ -111,7 +114,7 @@ async def sound(running, store, **changes):
 
 async def test_pages_of_a_fetch_that_was_not_completed_are_used_while_they_are_fresh():
     async with recent_bench() as running:
-        store, left = await die_with(running, some_of_each)
+        store, left = await die_with(running, some_of_each, **FEW_AT_ONCE)
         _, asked = await run(running, store, at=NOW + timedelta(minutes=14))
         assert asked == pages(running.world) - left.count()
         await sound(running, store)
@@ -119,7 +122,7 @@ async def test_pages_of_a_fetch_that_was_not_completed_are_used_while_they_are_f
 
 async def test_pages_of_a_fetch_that_was_not_completed_are_fetched_again_once_they_are_old():
     async with recent_bench() as running:
-        store, left = await die_with(running, some_of_each)
+        store, left = await die_with(running, some_of_each, **FEW_AT_ONCE)
         _, asked = await run(running, store, at=NOW + timedelta(minutes=16))
         assert asked == pages(running.world) - left.count(partial=False)
         await sound(running, store)
@@ -140,7 +143,7 @@ async def test_whole_fetches_are_used_for_half_a_day_and_those_of_settled_window
 
 async def test_pages_of_a_report_that_changed_meanwhile_are_fetched_again_and_whole_fetches_are_kept():
     async with recent_bench() as running:
-        store, left = await die_with(running, some_of_each)
+        store, left = await die_with(running, some_of_each, **FEW_AT_ONCE)
         old = expected(running.world, WINDOWS)
         forget_some(running.world)
         new = expected(running.world, WINDOWS)
@@ -203,7 +206,7 @@ async def test_a_run_without_a_readable_record_is_left_alone_and_does_no_harm():
 
 async def test_what_is_staged_after_its_run_was_cleared_up_by_another_is_gone_on_with_and_goes():
     async with recent_bench() as running:
-        store, left = await die_with(running, some_of_each)
+        store, left = await die_with(running, some_of_each, **FEW_AT_ONCE)
         (record,) = [info.key for info in await store.list(f"{STAGING}/") if info.key.endswith("run.json")]
         await store.delete(record)
         _, asked = await run(running, store)

@@ -7,6 +7,7 @@ import pytest
 from exporter.core.answer import Format, Header, Page
 from exporter.errors import DataError
 from exporter.jobs.fetch import Fetcher
+from exporter.jobs.inbox import Inbox
 from tests.support.tasks import LATER, make_task
 
 ROWS, PAGE_ROWS = 75, 10
@@ -57,6 +58,7 @@ def make_fetcher(source, staging, kind):
     return Fetcher(
         source=source,
         staging=staging,
+        inbox=Inbox(1, lambda _full: None),
         format=kind,
         page_size=PAGE_ROWS,
         most_pages_at_once=64,

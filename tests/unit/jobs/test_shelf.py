@@ -1,44 +1,64 @@
-from exporter.jobs.shelf import Segment, Shelf
+import pyarrow as pa
+
+from exporter.jobs.shelf import Kept, Shelf
+
+#: Bytes of one row.
+ROW = 8
 
 
-def segment(size_bytes):
-    return Segment((), (), size_bytes)
+def fetch(rows):
+    return Kept(pa.table({"count": pa.array(range(rows), pa.int64())}), ())
 
 
-def test_a_segment_is_here_until_it_is_dropped():
-    shelf = Shelf(100)
-    kept = segment(60)
-    shelf.put("a", kept)
-    assert shelf.get("a") is kept
+def test_a_fetch_is_here_until_it_is_dropped():
+    shelf = Shelf(10 * ROW)
+    shelf.put("a", fetch(6))
+    assert shelf.get("a").rows.num_rows == 6
     shelf.drop("a")
     assert shelf.get("a") is None
 
 
-def test_the_oldest_segments_stay_where_there_is_no_room():
-    shelf = Shelf(100)
-    for key in ("a", "b", "c"):
-        shelf.put(key, segment(45))
-    assert [key for key in ("a", "b", "c") if shelf.get(key)] == ["a", "b"]
+def test_the_oldest_fetches_stay_where_there_is_no_room_and_the_last_one_until_the_next_comes():
+    shelf = Shelf(10 * ROW)
+    for key in ("a", "b", "c", "d"):
+        shelf.put(key, fetch(4))
+    assert [key for key in ("a", "b", "c", "d") if shelf.get(key)] == ["a", "b", "d"]
 
 
-def test_room_is_free_again_once_a_segment_is_dropped():
-    shelf = Shelf(100)
-    shelf.put("a", segment(90))
+def test_room_is_free_again_once_a_fetch_is_dropped():
+    shelf = Shelf(10 * ROW)
+    shelf.put("a", fetch(9))
     shelf.drop("a")
-    shelf.put("b", segment(90))
-    assert shelf.get("b")
+    shelf.put("b", fetch(9))
+    shelf.put("c", fetch(1))
+    shelf.put("d", fetch(9))
+    assert [key for key in ("a", "b", "c", "d") if shelf.get(key)] == ["b", "c", "d"]
 
 
-def test_a_segment_larger_than_the_shelf_is_not_kept_and_a_strange_one_is_no_trouble():
-    shelf = Shelf(100)
-    shelf.put("a", segment(101))
+def test_the_last_fetch_stays_however_large_it_is_until_it_is_dropped():
+    shelf = Shelf(10 * ROW)
+    shelf.put("a", fetch(1000))
     shelf.drop("never put")
+    assert shelf.get("a")
+    shelf.drop("a")
     assert shelf.get("a") is None
 
 
 def test_a_cleared_shelf_is_empty_and_has_all_its_room():
-    shelf = Shelf(100)
-    shelf.put("a", segment(90))
+    shelf = Shelf(10 * ROW)
+    for key in ("a", "b"):
+        shelf.put(key, fetch(9))
     shelf.clear()
-    shelf.put("b", segment(90))
-    assert (shelf.get("a"), bool(shelf.get("b"))) == (None, True)
+    assert not any(shelf.get(key) for key in ("a", "b"))
+    for key in ("c", "d"):
+        shelf.put(key, fetch(5))
+    shelf.put("e", fetch(5))
+    assert all(shelf.get(key) for key in ("c", "d", "e"))
+
+
+def test_rows_that_stay_do_not_hold_those_they_were_decoded_with():
+    shelf = Shelf(10 * ROW)
+    before = pa.total_allocated_bytes()
+    shelf.put("a", Kept(fetch(100_000).rows.slice(5, 10), ()))
+    assert pa.total_allocated_bytes() - before < 10_000
+    assert shelf.get("a").rows["count"].to_pylist() == list(range(5, 15))
