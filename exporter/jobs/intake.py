@@ -106,7 +106,8 @@ class Intake:
         start = 0
         for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
             rows = api_rows * periods
-            page, kept, gone = Piece(complete, start, rows), Piece(stored, start, rows), Withheld()
+            page, gone = Piece(complete, start, rows), Withheld()
+            kept = Piece(stored, start, rows) if hidden else page
             if self.suppressed:
                 found = self._left_out(arrival, decoded.table.slice(start, rows), decoded.customer_columns)
                 if found is not None:

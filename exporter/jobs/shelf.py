@@ -45,9 +45,9 @@ class Shelf:
         if self._bytes + size > self._most_bytes:
             self._last = fetch_id, fetch
             return
-        # Copied, so that the pages of others which were decoded together with these are not kept.
-        rows = pa.concat_tables([fetch.rows.slice(0, 0), fetch.rows]).combine_chunks()
-        self._kept[fetch_id] = Kept(rows, fetch.customer_columns)
+        # Not copied, though pages of others that were decoded together with these are held, too: they came at the same
+        # time, so most are kept anyway.
+        self._kept[fetch_id] = fetch
         self._bytes += size
 
     def get(self, fetch_id: str) -> Kept | None:

@@ -226,7 +226,7 @@ class Staging:
 
     async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
         pages: list[tuple[Arrival, StagedPage, Piece]] = []
-        sealed: list[tuple[Assembly, Seal]] = []
+        sealed: list[tuple[Seal, pa.Table]] = []
         customer_columns: set[str] = set()
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
         for taken in intake.take(arrivals):
@@ -248,14 +248,14 @@ class Staging:
                 if len(seen.keys() | taken.extras) > MOST_COLUMNS:
                     raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
                 # With people who are left out: only whole pages tell whether the report changed.
-                seal = self._assemble(arrival.assembly, page, taken)
+                whole_fetch = self._assemble(arrival.assembly, page, taken)
             except ExporterError as error:
                 arrival.fail(error)
                 continue
             seen.update(dict.fromkeys(taken.extras))
             customer_columns.update(taken.customer_columns)
             pages.append((arrival, page, taken.stored))
-            sealed += [(arrival.assembly, seal)] if seal else []
+            sealed += [whole_fetch] if whole_fetch else []
         if not pages:
             return
         key = segment_key(self._stamp.run_id, self._number)
@@ -267,7 +267,7 @@ class Staging:
             began_at=self._stamp.began_at,
             full=self._stamp.full,
             pages=tuple(page for _, page, _ in pages),
-            seals=tuple(seal for _, seal in sealed),
+            seals=tuple(seal for seal, _ in sealed),
             customer_columns=tuple(sorted(customer_columns)),
         )
         rows = joined(stored for _, _, stored in pages)
@@ -277,22 +277,21 @@ class Staging:
             self._note(dataset.name, key, page)
         flagged = self._customer_columns.setdefault(dataset.name, set())
         flagged |= customer_columns
-        for assembly, seal in sealed:
+        for seal, stored in sealed:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
             if seal.fetch_id not in self._outdated:
-                rows = assembly.stored
-                self._shelf.put(seal.fetch_id, Kept(rows, sorted(flagged.intersection(rows.column_names))))
+                self._shelf.put(seal.fetch_id, Kept(stored, sorted(flagged.intersection(stored.column_names))))
         for arrival, page, _ in pages:
             if not arrival.done.done():
                 arrival.done.set_result(page.api_rows)
 
-    def _assemble(self, assembly: Assembly, page: StagedPage, taken: Taken) -> Seal | None:
+    def _assemble(self, assembly: Assembly, page: StagedPage, taken: Taken) -> tuple[Seal, pa.Table] | None:
         assembly.add(page, taken.whole, taken.stored)
         if not assembly.is_whole:
             return None
         rows = assembly.check()
         self._on_sealed(assembly.task, rows)
-        return Seal(
+        seal = Seal(
             studio=page.studio,
             window=page.window,
             fetch_id=page.fetch_id,
@@ -301,6 +300,7 @@ class Staging:
             measure=measure_of(rows, assembly.task.dataset),
             sealed_at=self._clock(),
         )
+        return seal, assembly.stored(rows)
 
     def _note(self, dataset: DatasetName, key: str, page: StagedPage) -> None:
         fetch = self._fetches.setdefault(

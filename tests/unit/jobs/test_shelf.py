@@ -54,11 +54,3 @@ def test_a_cleared_shelf_is_empty_and_has_all_its_room():
         shelf.put(key, fetch(5))
     shelf.put("e", fetch(5))
     assert all(shelf.get(key) for key in ("c", "d", "e"))
-
-
-def test_rows_that_stay_do_not_hold_those_they_were_decoded_with():
-    shelf = Shelf(10 * ROW)
-    before = pa.total_allocated_bytes()
-    shelf.put("a", Kept(fetch(100_000).rows.slice(5, 10), ()))
-    assert pa.total_allocated_bytes() - before < 10_000
-    assert shelf.get("a").rows["count"].to_pylist() == list(range(5, 15))
