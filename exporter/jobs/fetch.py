@@ -113,7 +113,9 @@ class Fetcher:
             others: Sequence[Coroutine[Any, Any, None]] = [self._next(assembly, self.page_size)]
         else:
             others = self._workers(assembly, [o for o in assembly.promised(page.total) if o > offset])
-        await _side_by_side([self._stage(assembly, page, labels), *others])
+        staging = self._stage(assembly, page, labels)
+        del page  # else its bytes were held until the whole window is there
+        await _side_by_side([staging, *others])
 
     def _workers(self, assembly: Assembly, offsets: Sequence[int]) -> Sequence[Coroutine[Any, Any, None]]:
         """Who fetch the pages at *offsets* together."""
