@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from exporter.api.base import ReportSource
-from exporter.core.plan import Plan, Scope, Task, TaskId, holds_time
+from exporter.core.plan import Plan, Scope, Task, holds_time
 from exporter.core.reconcile import Reconcile, Reconciled, unbroken
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
@@ -77,7 +77,7 @@ class Reconciler:
             self._settled.setdefault(_place(done.task), {})[done.task.window] = (
                 done.entry.measure + done.entry.withheld.measure
             )
-        self._sums: dict[TaskId, int] = {}
+        self._sums: dict[_Place, dict[Window, int]] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
         self._left = Counter(tasks[0].studio.credential for tasks in self._tasks.values())
@@ -90,7 +90,8 @@ class Reconciler:
             self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.measure
         elif outcome.is_whole:
             # Now, since what is published is staged no longer.
-            self._sums[task.id] = self._staging.measure(task, outcome.fetch_id)
+            sums = self._sums.setdefault(_place(task), {})
+            sums[task.window] = self._staging.measure(task, outcome.fetch_id)
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1
@@ -108,8 +109,8 @@ class Reconciler:
         await self._through[credential].wait()
 
     async def _reconcile(self, place: _Place) -> None:
-        tasks = self._tasks[place]
-        sums = {task.window: self._sums[task.id] for task in tasks if self._account[task].is_whole}
+        tasks, fetched = self._tasks[place], self._sums.pop(place, {})
+        sums = {task.window: fetched[task.window] for task in tasks if self._account[task].is_whole}
         if sums and tasks[0].studio.id not in self._withheld and self._mode is not Reconcile.OFF:
             await self._compare(tasks, {**self._settled.get(place, {}), **sums})
         if self._mode is Reconcile.FAIL:

@@ -73,7 +73,7 @@ class Release:
         self._publisher = publisher
         self._confirm = confirm
         self._unchanged: dict[DatasetName, list[_Settled]] = {}
-        self._replaced: dict[DatasetName, list[tuple[StudioId, Window]]] = {}
+        self._replaced: dict[DatasetName, list[Task]] = {}
         self._observer = observer
         self._tasks: dict[Partition, list[Task]] = {}
         for task in plan.tasks:
@@ -105,7 +105,7 @@ class Release:
         for dataset in self._datasets:
             unchanged = self._unchanged.pop(dataset, [])
             confirmed = [item for settled in unchanged for item in settled.publication.confirmed]
-            replaced = self._replaced.pop(dataset, [])
+            replaced = [(task.studio.id, task.window) for task in self._replaced.pop(dataset, [])]
             if confirmed or replaced:
                 await self._confirm(dataset, confirmed, replaced)
             for settled in unchanged:
@@ -157,7 +157,7 @@ class Release:
             # Recorded together with the others at the end; until then what was fetched stays staged.
             self._unchanged.setdefault(dataset.name, []).append(settled)
             return
-        self._replaced.setdefault(dataset.name, []).extend((task.studio.id, task.window) for task in whole)
+        self._replaced.setdefault(dataset.name, []).extend(whole)
         await self._done(dataset.name, settled)
 
     async def _done(self, dataset: DatasetName, settled: _Settled) -> None:
