@@ -15,6 +15,12 @@ from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
+#: States of tasks whose rows, where they have any, are in the sink.
+_IN_THE_SINK = (TaskState.PUBLISHED, TaskState.EMPTY)
+
+#: The usual change, shared by all who had it.
+_AS_IT_WAS = Change()
+
 
 @dataclass(slots=True)
 class Tally:
@@ -119,30 +125,34 @@ class Account:
         """Another run has published the task meanwhile: it counts as settled, as if it had been so from the start."""
         self[done.task].spared = done
 
-    def published(
+    def merged(
         self,
-        record: ObjectRecord,
         tasks: Iterable[Task],
-        changes: Mapping[tuple[StudioId, Window], Change] | None = None,
-        entries: Mapping[tuple[StudioId, Window], Entry] | None = None,
+        changes: Mapping[tuple[StudioId, Window], Change],
+        entries: Mapping[tuple[StudioId, Window], Entry],
     ) -> None:
-        """The rows of *tasks* are in the sink.
+        """What the rows of *tasks* are in the object that they were merged into.
 
         Args:
-            record: the object that they are in.
             tasks: of this run.
             changes: what is otherwise of those that were published before.
             entries: what the object's ledger says of them; people may have been left out since they were fetched.
         """
-        self._objects[record.key] = record
         for task in tasks:
             outcome, place = self[task], (task.studio.id, task.window)
-            if entry := (entries or {}).get(place):
+            if entry := entries.get(place):
                 outcome.rows, outcome.withheld = entry.rows, entry.withheld.rows
-            outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
-            outcome.changed = (changes or {}).get(place)
+            changed = changes.get(place)
+            outcome.changed = _AS_IT_WAS if changed == _AS_IT_WAS else changed
             outcome.fetch_id = ""
             self._take_over(task, outcome)
+
+    def published(self, record: ObjectRecord, tasks: Iterable[Task]) -> None:
+        """The rows of *tasks* are in the sink, in the object that *record* tells of."""
+        self._objects[record.key] = record
+        for task in tasks:
+            outcome = self[task]
+            outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
 
     def _take_over(self, task: Task, outcome: Outcome) -> None:
         """What was sent for *task*: two numbers here take a tenth of what they take where they are counted."""
@@ -232,5 +242,5 @@ class Account:
             retries=outcome.retries,
             resumed=outcome.resumed,
             error=outcome.error,
-            changed=outcome.changed,
+            changed=outcome.changed if outcome.state in _IN_THE_SINK else None,
         )

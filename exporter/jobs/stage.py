@@ -208,6 +208,14 @@ class Staging:
 
     async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
+        await self.delete(self.forget(dataset, fetch_ids))
+
+    def forget(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> Sequence[str]:
+        """Forget fetches that are published or given up.
+
+        Returns:
+            The segments that nobody needs any more: to be deleted once that they are published is recorded.
+        """
         unused: list[str] = []
         for fetch_id in fetch_ids:
             fetch = self._fetches.pop((dataset, fetch_id), None)
@@ -218,7 +226,11 @@ class Staging:
                     self._in_use.pop(key, None)
                     self._shelf.drop(key)
                     unused.append(key)
-        await few_at_once(self._store.delete, unused)
+        return unused
+
+    async def delete(self, segments: Sequence[str]) -> None:
+        """Delete staged objects that nobody needs any more."""
+        await few_at_once(self._store.delete, segments)
 
     async def _pages(self, fetches: Sequence[StagedFetch]) -> tuple[_Pages, tuple[str, ...]]:
         """The pages of *fetches*, each with its rows, by fetch and in order, and their columns of customers' ids.

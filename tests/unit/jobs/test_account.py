@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from exporter.core.manifest import ObjectRecord, TaskState
+from exporter.core.manifest import Change, ObjectRecord, TaskState
 from exporter.core.plan import Plan
 from exporter.jobs.account import Account, Tally
 from tests.support.tasks import LATER, days, make_dataset, make_scope, make_studio, make_task, month
@@ -47,6 +47,7 @@ def test_what_was_sent_for_a_task_is_told_before_and_after_it_is_published_and_e
         tally.note(first.id, attempt=attempt, ok=attempt == 3, throttled=False, size_bytes=1)
     tally.note(second.id, attempt=1, ok=True, throttled=False, size_bytes=1)
     account.fetched(first, "fetch-1", rows=5, total=5, resumed=False)
+    account.merged([first], {}, {})
     account.published(record_of(first), [first])
 
     for _ in range(2):
@@ -69,6 +70,7 @@ def test_a_published_task_takes_little_memory(tasks):
             account.fetched(
                 task, f"20250301T120000Z-abcdef.{number}", rows=1_000 + number, total=2_000 + number, resumed=False
             )
+            account.merged([task], {(task.studio.id, task.window): Change()}, {})
             account.published(record_of(task), [task])
         taken, _ = tracemalloc.get_traced_memory()
     finally:
