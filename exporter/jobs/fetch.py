@@ -143,7 +143,9 @@ class Fetcher:
         return page, await self._check_head(page)
 
     async def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> None:
-        rows = await self.staging.add(assembly, page, labels)
+        staged = self.staging.add(assembly, page, labels)
+        del page  # its bytes are not needed any more once they are read
+        rows = await staged
         self.observer(PageStaged(task=assembly.task, rows=rows, total=assembly.total))
 
     async def _check_head(self, page: Page) -> Labels | None:

@@ -127,11 +127,11 @@ class Staging:
         """Never delete these segments: they hold what others need too."""
         self._spared = keys
 
-    async def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> int:
-        """Make *page* safe.
+    def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> asyncio.Future[int]:
+        """Make *page* safe; who waits for that need not hold it.
 
         Returns:
-            Its rows, as the API counts them.
+            Its rows, as the API counts them, once it is; or one of these.
 
         Raises:
             ChangedError: the report changed while it was paged.
@@ -143,16 +143,17 @@ class Staging:
         self._arrived.set()
         if len(self._waiting) >= MOST_WAITING:
             self._on_backlog(True)
-        return await arrival.done
+        return arrival.done
 
     async def run(self) -> None:
         """Write what arrives, for as long as the run lasts."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            batch, self._waiting = self._waiting, []
+            batches = _by_dataset(self._waiting)
+            self._waiting = []
             self._on_backlog(False)
-            for dataset, arrivals in _by_dataset(batch):
+            for dataset, arrivals in batches:
                 await self._write(dataset, arrivals)
 
     async def restore(self, assembly: Assembly, fetch: StagedFetch) -> None:
@@ -285,8 +286,9 @@ class Staging:
         pages = [(page, Piece(table, end - page.rows, page.rows)) for (page, _), end in zip(slices, ends, strict=True)]
         return Segment(pages, record.customer_columns, table.nbytes)
 
-    async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
-        pages: list[tuple[Arrival, StagedPage, Piece]] = []
+    async def _write(self, dataset: Dataset, arrivals: list[Arrival]) -> None:
+        """Write what can be used of *arrivals*, which is emptied: their bytes are not needed until that is done."""
+        pages: list[tuple[asyncio.Future[int], StagedPage, Piece]] = []
         seals: list[Seal] = []
         customer_columns: set[str] = set()
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
@@ -315,8 +317,9 @@ class Staging:
                 continue
             seen.update(dict.fromkeys(taken.extras))
             customer_columns.update(taken.customer_columns)
-            pages.append((arrival, page, taken.stored))
+            pages.append((arrival.done, page, taken.stored))
             seals += [seal] if seal else []
+        arrivals.clear()
         if not pages:
             return
         key = segment_key(self._stamp.run_id, self._number)
@@ -341,9 +344,9 @@ class Staging:
             self._note(dataset.name, key, page)
         for seal in seals:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
-        for arrival, page, _ in pages:
-            if not arrival.done.done():
-                arrival.done.set_result(page.api_rows)
+        for done, page, _ in pages:
+            if not done.done():
+                done.set_result(page.api_rows)
 
     def _assemble(self, assembly: Assembly, page: StagedPage, piece: Piece) -> Seal | None:
         assembly.add(page, piece)
