@@ -11,7 +11,7 @@ beside other runs, is asked of the permits.
 import asyncio
 import math
 from bisect import insort
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class _Lane:
     pace: Pace
     pages: list[_Waiter] = field(default_factory=list)
     openings: list[_Waiter] = field(default_factory=list)
-    reserved: deque[Ticket] = field(default_factory=deque)
+    reserved: list[Ticket] = field(default_factory=list)
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
     refused: CredentialError | None = None
@@ -152,7 +152,7 @@ class Gate:
             raise _again(lane.refused)
         while lane.reserved and not self._permits.stands(credential):
             self.unused(credential)
-        ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages, day)
+        ticket = lane.reserved.pop(0) if lane.reserved else await self._wait(credential, lane, lane.pages, day)
         outcome, retry_after_s = Outcome.FAILED, None
         try:
             yield
@@ -195,7 +195,7 @@ class Gate:
         """Give back what `opening` reserved, where nothing was to be sent after all."""
         lane = self._lane(credential)
         if lane.reserved:
-            self._take_back(credential, lane, lane.reserved.popleft())
+            self._take_back(credential, lane, lane.reserved.pop(0))
 
     def hold(self, held: bool) -> None:
         """Let nothing more through for now, or go on: what came must be put away first."""

@@ -81,7 +81,7 @@ class Reconciler:
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
         self._left = Counter(tasks[0].studio.credential for tasks in self._tasks.values())
-        self._through = {credential: asyncio.Event() for credential in self._left}
+        self._waiting: dict[CredentialKey, asyncio.Event] = {}
 
     def decided(self, task: Task) -> None:
         """*task* is whole, failed or spared."""
@@ -106,7 +106,8 @@ class Reconciler:
 
     async def finish(self, credential: CredentialKey) -> None:
         """Wait until every studio of *credential* was held against the API, so that nothing more is asked with it."""
-        await self._through[credential].wait()
+        if self._left[credential]:
+            await self._waiting.setdefault(credential, asyncio.Event()).wait()
 
     async def _reconcile(self, place: _Place) -> None:
         tasks, fetched = self._tasks[place], self._sums.pop(place, {})
@@ -118,8 +119,8 @@ class Reconciler:
                 self._release(task)
         credential = tasks[0].studio.credential
         self._left[credential] -= 1
-        if not self._left[credential]:
-            self._through[credential].set()
+        if not self._left[credential] and (waiting := self._waiting.pop(credential, None)):
+            waiting.set()
 
     async def _compare(self, tasks: list[Task], sums: Mapping[Window, int]) -> None:
         """Ask for the days of *sums*: those of windows that failed are left out."""
