@@ -1,16 +1,17 @@
 """Who may send the next request: the one gate that every request passes.
 
 A credential has a lane with a pace of its own (`core.pace`); the lanes take turns, so that none holds up another: a
-lane gets its share of the connections, however slow its answers are. Within a lane, pages of open windows go before
-new windows, so that few windows are open at a time, and those of earlier windows before those of later ones, so that
-the earliest month is whole soon. Refused credentials close their lane at once. Whether a credential
-may be used at all, beside other runs, is asked of the permits.
+lane gets its share of the connections, however slow its answers are. Pages of open windows go before new windows, in
+whatever lane, so that few windows are open at a time however many lanes there are; a lane whose pages have to wait for
+its pace keeps no other from opening. Within a lane pages of earlier windows go before those of later ones, so that the
+earliest month is whole soon. Refused credentials close their lane at once. Whether a credential may be used at all,
+beside other runs, is asked of the permits.
 """
 
 import asyncio
 import math
 from bisect import insort
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class _Lane:
     pace: Pace
     pages: list[_Waiter] = field(default_factory=list)
     openings: list[_Waiter] = field(default_factory=list)
-    reserved: deque[Ticket] = field(default_factory=deque)
+    reserved: list[Ticket] = field(default_factory=list)
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
     refused: CredentialError | None = None
@@ -127,6 +128,8 @@ class Gate:
         self._clock = clock
         self._lanes: dict[CredentialKey, _Lane] = {}
         self._runnable: OrderedDict[CredentialKey, _Lane] = OrderedDict()
+        #: Lanes that had only windows to open when it was their turn.
+        self._to_open: OrderedDict[CredentialKey, _Lane] = OrderedDict()
         self._active: set[CredentialKey] = set()
         self._in_flight = 0
         self._held = False
@@ -149,7 +152,7 @@ class Gate:
             raise _again(lane.refused)
         while lane.reserved and not self._permits.stands(credential):
             self.unused(credential)
-        ticket = lane.reserved.popleft() if lane.reserved else await self._wait(credential, lane, lane.pages, day)
+        ticket = lane.reserved.pop(0) if lane.reserved else await self._wait(credential, lane, lane.pages, day)
         outcome, retry_after_s = Outcome.FAILED, None
         try:
             yield
@@ -192,7 +195,7 @@ class Gate:
         """Give back what `opening` reserved, where nothing was to be sent after all."""
         lane = self._lane(credential)
         if lane.reserved:
-            self._take_back(credential, lane, lane.reserved.popleft())
+            self._take_back(credential, lane, lane.reserved.pop(0))
 
     def hold(self, held: bool) -> None:
         """Let nothing more through for now, or go on: what came must be put away first."""
@@ -247,8 +250,8 @@ class Gate:
     def _pump(self) -> None:
         """Grant turns, one lane after the other, until nobody can be let through."""
         now, share = self._clock(), self._share
-        while self._runnable and self._in_flight < self._max and not self._held:
-            credential, lane = self._runnable.popitem(last=False)
+        while self._in_flight < self._max and not self._held and (following := self._next_lane()):
+            credential, lane = following
             waiter = lane.next_waiter()
             if waiter is None or lane.in_flight >= share:
                 continue
@@ -269,6 +272,17 @@ class Gate:
             self._in_flight += 1
             waiter.ticket.set_result(lane.pace.start(now))
             self._runnable[credential] = lane
+
+    def _next_lane(self) -> tuple[CredentialKey, _Lane] | None:
+        """Whose turn it is: of a lane with pages to send; where there is none, of one with windows to open."""
+        while self._runnable:
+            credential, lane = self._runnable.popitem(last=False)
+            if lane.next_waiter() is None:
+                continue
+            if lane.pages:
+                return credential, lane
+            self._to_open[credential] = lane
+        return self._to_open.popitem(last=False) if self._to_open else None
 
     def _wake(self, credential: CredentialKey, lane: _Lane) -> None:
         lane.timer = None

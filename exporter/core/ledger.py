@@ -6,10 +6,12 @@ leaves no row but has its entry. Which windows are settled is read from here.
 
 import base64
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import cast
 
 from exporter.core.report import GrainId
@@ -38,6 +40,10 @@ class Withheld:
         return Withheld(rows=self.rows + other.rows, measure=self.measure + other.measure)
 
 
+#: The usual case, shared by all who need to say so.
+NOTHING_WITHHELD = Withheld()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One published task.
@@ -60,7 +66,7 @@ class Entry:
     measure: int
     run_id: str
     began_at: datetime
-    withheld: Withheld = field(default_factory=Withheld)
+    withheld: Withheld = NOTHING_WITHHELD
 
     def leave_out(self, more: Withheld) -> "Entry":
         """The same task with so much less in the part."""
@@ -141,16 +147,18 @@ def parse_ledger(text: str) -> Ledger:
             raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
         runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
+        # Most entries of a part are of the same window, most parts of the same studios: kept once.
+        window = lru_cache(_window)
         entries = tuple(
             Entry(
-                studio=StudioId(studio),
-                window=Window(date.fromordinal(start), date.fromordinal(end)),
+                studio=StudioId(sys.intern(studio)),
+                window=window(start, end),
                 rows=rows,
                 total=total,
                 measure=measure,
                 run_id=runs[run][0],
                 began_at=runs[run][1],
-                withheld=withheld.get(number, Withheld()),
+                withheld=withheld.get(number, NOTHING_WITHHELD),
             )
             for number, (studio, start, end, rows, total, measure, run) in enumerate(
                 zip(*document["tasks"], strict=True)
@@ -163,6 +171,10 @@ def parse_ledger(text: str) -> Ledger:
         )
     except (zlib.error, KeyError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"not a ledger: {error}") from error
+
+
+def _window(start: int, end: int) -> Window:
+    return Window(date.fromordinal(start), date.fromordinal(end))
 
 
 def entries_by_studio(entries: Iterable[Entry]) -> Mapping[StudioId, list[Entry]]:

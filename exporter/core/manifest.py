@@ -3,8 +3,10 @@
 Times are aware UTC. Nothing in it is secret or personal: studios are named by our own ids, errors carry no rows.
 """
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -180,8 +182,14 @@ class Manifest:
     def to_json(self) -> bytes:
         """UTF-8; a line for each task, object and comparison."""
         document = {"manifest_version": MANIFEST_VERSION, **_fields(self)}
-        lines = ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in document.items())
-        return f"{{\n{lines}\n}}\n".encode()
+        # Written as it is made: of tens of thousands of tasks nothing shall be there twice.
+        text = io.BytesIO()
+        for number, (name, value) in enumerate(document.items()):
+            text.write(f"{',' if number else '{'}\n{json.dumps(name)}: ".encode())
+            for line in _lines(value):
+                text.write(line.encode())
+        text.write(b"\n}\n")
+        return text.getvalue()
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -218,6 +226,8 @@ def _parse_task(document: Mapping[str, Any]) -> TaskRecord:
     return TaskRecord(
         **{
             **document,
+            # Said by tens of thousands of tasks, kept once.
+            **{name: sys.intern(document[name]) for name in ("studio", "window_start", "window_end")},
             "state": TaskState(document["state"]),
             "changed": None if changed is None else Change(**changed),
         }
@@ -247,12 +257,14 @@ def sum_totals(manifests: Sequence[Manifest]) -> Totals:
     return Totals(**{**asdict(total), "seconds": seconds})
 
 
-def _lines(value: object) -> str:
+def _lines(value: object) -> Iterator[str]:
     """JSON on one line; where it is records, each on a line of its own."""
     if not isinstance(value, tuple) or not value or not is_dataclass(value[0]):
-        return _one_line(value)
-    lines = ",\n".join(map(_one_line, value))
-    return f"[\n{lines}\n]"
+        yield _one_line(value)
+        return
+    for number, record in enumerate(value):
+        yield f"{',' if number else '['}\n{_one_line(record)}"
+    yield "\n]"
 
 
 def _one_line(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from exporter.core.ledger import Withheld
+from exporter.core.ledger import NOTHING_WITHHELD, Withheld
 from exporter.core.report import DatasetName, GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -37,7 +37,7 @@ class StagedPage:
     rows: int
     total: int | None
     received_at: datetime
-    withheld: Withheld = field(default_factory=Withheld)
+    withheld: Withheld = NOTHING_WITHHELD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What becomes of every task of a run, and the manifest that says so."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,19 @@ from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
+#: States of tasks whose rows, where they have any, are in the sink.
+_IN_THE_SINK = (TaskState.PUBLISHED, TaskState.EMPTY)
+
+#: The usual change, shared by all who had it.
+_AS_IT_WAS = Change()
+
 
 @dataclass(slots=True)
 class Tally:
-    """Counts requests by task, as the client reports them; those for totals over many windows apart."""
+    """Counts requests by task, as the client reports them; those for totals over many windows apart.
+
+    What was counted of a task is taken over by the account once its rows are published.
+    """
 
     requests: Counter[TaskId] = field(default_factory=Counter)
     retries: Counter[TaskId] = field(default_factory=Counter)
@@ -30,13 +40,18 @@ class Tally:
         """One request ended."""
         dataset, studio, _ = task
         self.requests[task] += 1
-        self.retries[task] += attempt > 1
+        if attempt > 1:
+            self.retries[task] += 1
         self.throttled[dataset] += throttled
         self.bytes_in[dataset] += size_bytes
         if ok:
             self.ailing.discard(studio)
         elif not throttled:
             self.ailing.add(studio)
+
+    def take(self, task: TaskId) -> tuple[int, int]:
+        """Requests and retries of a task so far; they are counted here no longer."""
+        return self.requests.pop(task, 0), self.retries.pop(task, 0)
 
     def note_total(self, dataset: DatasetName, *, throttled: bool, size_bytes: int) -> None:
         """One request for a total ended."""
@@ -55,6 +70,8 @@ class Outcome:
     total: int | None = None
     state: TaskState = TaskState.PENDING
     resumed: bool = False
+    requests: int = 0
+    retries: int = 0
     error: str | None = None
     changed: Change | None = None
     spared: Done | None = None
@@ -108,28 +125,40 @@ class Account:
         """Another run has published the task meanwhile: it counts as settled, as if it had been so from the start."""
         self[done.task].spared = done
 
-    def published(
+    def merged(
         self,
-        record: ObjectRecord,
         tasks: Iterable[Task],
-        changes: Mapping[tuple[StudioId, Window], Change] | None = None,
-        entries: Mapping[tuple[StudioId, Window], Entry] | None = None,
+        changes: Mapping[tuple[StudioId, Window], Change],
+        entries: Mapping[tuple[StudioId, Window], Entry],
     ) -> None:
-        """The rows of *tasks* are in the sink.
+        """What the rows of *tasks* are in the object that they were merged into.
 
         Args:
-            record: the object that they are in.
             tasks: of this run.
             changes: what is otherwise of those that were published before.
             entries: what the object's ledger says of them; people may have been left out since they were fetched.
         """
-        self._objects[record.key] = record
         for task in tasks:
             outcome, place = self[task], (task.studio.id, task.window)
-            if entry := (entries or {}).get(place):
+            if entry := entries.get(place):
                 outcome.rows, outcome.withheld = entry.rows, entry.withheld.rows
+            changed = changes.get(place)
+            outcome.changed = _AS_IT_WAS if changed == _AS_IT_WAS else changed
+            outcome.fetch_id = ""
+            self._take_over(task, outcome)
+
+    def published(self, record: ObjectRecord, tasks: Iterable[Task]) -> None:
+        """The rows of *tasks* are in the sink, in the object that *record* tells of."""
+        self._objects[record.key] = record
+        for task in tasks:
+            outcome = self[task]
             outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
-            outcome.changed = (changes or {}).get(place)
+
+    def _take_over(self, task: Task, outcome: Outcome) -> None:
+        """What was sent for *task*: two numbers here take a tenth of what they take where they are counted."""
+        requests, retries = self._tally.take(task.id)
+        outcome.requests += requests
+        outcome.retries += retries
 
     def held_against(self, dataset: DatasetName, record: Reconciled) -> None:
         """A studio of *dataset* was held against the API's own total."""
@@ -200,17 +229,18 @@ class Account:
 
     def _task_record(self, task: Task) -> TaskRecord:
         outcome = self[task]
+        self._take_over(task, outcome)
         return TaskRecord(
             studio=task.studio.id,
-            window_start=task.window.start.isoformat(),
-            window_end=task.window.end.isoformat(),
+            window_start=sys.intern(task.window.start.isoformat()),
+            window_end=sys.intern(task.window.end.isoformat()),
             state=outcome.state,
             rows=outcome.rows if outcome.state is TaskState.PUBLISHED else 0,
             withheld=outcome.withheld if outcome.state is TaskState.PUBLISHED else 0,
             total=outcome.total,
-            requests=self._tally.requests[task.id],
-            retries=self._tally.retries[task.id],
+            requests=outcome.requests,
+            retries=outcome.retries,
             resumed=outcome.resumed,
             error=outcome.error,
-            changed=outcome.changed,
+            changed=outcome.changed if outcome.state in _IN_THE_SINK else None,
         )

@@ -143,6 +143,7 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         )
         plan = make_plan(scope, ledgers)
         recorded = [record for manifest in latest for record in manifest.objects]
+        del latest  # of all its tasks nothing is asked any more
     except (StoreError, DataError, PlanConflictError) as error:
         with suppress(StoreError):
             await sweep(doors.store, [me])

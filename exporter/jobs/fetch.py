@@ -116,7 +116,9 @@ class Fetcher:
             others: Sequence[Coroutine[Any, Any, None]] = [self._next(assembly, self.page_size)]
         else:
             others = self._workers(assembly, [o for o in assembly.promised(page.total) if o > offset])
-        await _side_by_side([self._stage(assembly, page, labels), *others])
+        staging = self._stage(assembly, page, labels)
+        del page  # else its bytes were held until the whole window is there
+        await _side_by_side([staging, *others])
 
     def _workers(self, assembly: Assembly, offsets: Sequence[int]) -> Sequence[Coroutine[Any, Any, None]]:
         """Who fetch the pages at *offsets* together."""
@@ -145,7 +147,9 @@ class Fetcher:
             return page, await self._check_head(page)
 
     async def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> None:
-        rows = await self.staging.add(assembly, page, labels)
+        staged = self.staging.add(assembly, page, labels)
+        del page  # its bytes are not needed any more once they are read
+        rows = await staged
         self.observer(PageStaged(task=assembly.task, rows=rows, total=assembly.total))
 
     async def _check_head(self, page: Page) -> Labels | None:

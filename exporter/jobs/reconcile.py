@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from exporter.api.base import ReportSource
-from exporter.core.plan import Plan, Scope, Task, TaskId, holds_time
+from exporter.core.plan import Plan, Scope, Task, holds_time
 from exporter.core.reconcile import Reconcile, Reconciled, unbroken
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
@@ -77,11 +77,11 @@ class Reconciler:
             self._settled.setdefault(_place(done.task), {})[done.task.window] = (
                 done.entry.measure + done.entry.withheld.measure
             )
-        self._sums: dict[TaskId, int] = {}
+        self._sums: dict[_Place, dict[Window, int]] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
         self._left = Counter(tasks[0].studio.credential for tasks in self._tasks.values())
-        self._through = {credential: asyncio.Event() for credential in self._left}
+        self._waiting: dict[CredentialKey, asyncio.Event] = {}
 
     def decided(self, task: Task) -> None:
         """*task* is whole, failed or spared."""
@@ -90,7 +90,8 @@ class Reconciler:
             self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.measure
         elif outcome.is_whole:
             # Now, since what is published is staged no longer.
-            self._sums[task.id] = self._staging.measure(task, outcome.fetch_id)
+            sums = self._sums.setdefault(_place(task), {})
+            sums[task.window] = self._staging.measure(task, outcome.fetch_id)
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1
@@ -105,11 +106,12 @@ class Reconciler:
 
     async def finish(self, credential: CredentialKey) -> None:
         """Wait until every studio of *credential* was held against the API, so that nothing more is asked with it."""
-        await self._through[credential].wait()
+        if self._left[credential]:
+            await self._waiting.setdefault(credential, asyncio.Event()).wait()
 
     async def _reconcile(self, place: _Place) -> None:
-        tasks = self._tasks[place]
-        sums = {task.window: self._sums[task.id] for task in tasks if self._account[task].is_whole}
+        tasks, fetched = self._tasks[place], self._sums.pop(place, {})
+        sums = {task.window: fetched[task.window] for task in tasks if self._account[task].is_whole}
         if sums and tasks[0].studio.id not in self._withheld and self._mode is not Reconcile.OFF:
             await self._compare(tasks, {**self._settled.get(place, {}), **sums})
         if self._mode is Reconcile.FAIL:
@@ -117,8 +119,8 @@ class Reconciler:
                 self._release(task)
         credential = tasks[0].studio.credential
         self._left[credential] -= 1
-        if not self._left[credential]:
-            self._through[credential].set()
+        if not self._left[credential] and (waiting := self._waiting.pop(credential, None)):
+            waiting.set()
 
     async def _compare(self, tasks: list[Task], sums: Mapping[Window, int]) -> None:
         """Ask for the days of *sums*: those of windows that failed are left out."""

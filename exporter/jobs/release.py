@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from exporter.core.confirmed import Confirmation
 from exporter.core.ledger import Entry, Ledger
+from exporter.core.manifest import ObjectRecord
 from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, Task
 from exporter.core.report import Dataset, DatasetName
@@ -26,12 +27,13 @@ Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[tuple[Stud
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
-    """A partition that is as it shall be; its tasks are done once that is recorded."""
+class _Unchanged:
+    """A partition that is as it was; its tasks are done, and what was staged of them can go, once that is recorded."""
 
-    publication: Publication
+    record: ObjectRecord
     tasks: Sequence[Task]
-    fetches: Sequence[StagedFetch]
+    confirmed: Sequence[Confirmation]
+    segments: Sequence[str]
 
 
 class Release:
@@ -76,8 +78,8 @@ class Release:
         self._publisher = publisher
         self._brake = brake
         self._confirm = confirm
-        self._unchanged: dict[DatasetName, list[_Settled]] = {}
-        self._replaced: dict[DatasetName, list[tuple[StudioId, Window]]] = {}
+        self._unchanged: dict[DatasetName, list[_Unchanged]] = {}
+        self._replaced: dict[DatasetName, list[Task]] = {}
         self._observer = observer
         self._tasks: dict[Partition, list[Task]] = {}
         for task in plan.tasks:
@@ -109,12 +111,13 @@ class Release:
         await self._ready.join()
         for dataset in self._datasets:
             unchanged = self._unchanged.pop(dataset, [])
-            confirmed = [item for settled in unchanged for item in settled.publication.confirmed]
-            replaced = self._replaced.pop(dataset, [])
+            confirmed = [item for found in unchanged for item in found.confirmed]
+            replaced = [(task.studio.id, task.window) for task in self._replaced.pop(dataset, [])]
             if confirmed or replaced:
                 await self._confirm(dataset, confirmed, replaced)
-            for settled in unchanged:
-                await self._done(dataset, settled)
+            for found in unchanged:
+                self._account.published(found.record, found.tasks)
+                await self._staging.delete(found.segments)
 
     async def _publish(self, partition: Partition, dataset: Dataset, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -127,45 +130,55 @@ class Release:
         fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
         self._observer(Publishing(partition=partition))
         try:
-            rows = await self._staging.rows(fetches)
-            entries = tuple(
-                Entry(
-                    studio=task.studio.id,
-                    window=task.window,
-                    rows=self._account[task].rows,
-                    total=self._account[task].total or 0,
-                    measure=fetch.seal.measure if fetch.seal else 0,
-                    run_id=self._publisher.run_id,
-                    began_at=fetch.began_at,
-                ).leave_out(rows.withheld[fetch.fetch_id])
-                for task, fetch in zip(whole, fetches, strict=True)
-            )
-            old = self._published.get(partition)
-            swap = Swap(
-                partition=partition,
-                dataset=dataset,
-                rows=rows.fetched,
-                entries=entries,
-                customer_columns=rows.customer_columns,
-                drop_all=drop_all,
-                seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
-            )
-            publication = await self._publisher.publish(swap)
+            # Its rows go with it: they need not be in memory while what was staged is deleted.
+            publication = await self._swap(partition, dataset, whole, fetches, drop_all=drop_all)
         except (DataError, PlanConflictError) as error:
             for task in whole:
                 self._account.failed(task, f"{task}: {error}")
             self._observer(NotPublished(partition=partition, tasks=len(whole), error=str(error)))
             return
         self._observer(PartitionPublished(object=publication.record, tasks=len(whole)))
-        settled = _Settled(publication, whole, fetches)
+        self._account.merged(whole, publication.changes, publication.entries)
+        segments = self._staging.forget(dataset.name, [fetch.fetch_id for fetch in fetches])
         if publication.confirmed:
             # Recorded together with the others at the end; until then what was fetched stays staged.
-            self._unchanged.setdefault(dataset.name, []).append(settled)
+            unchanged = _Unchanged(publication.record, whole, publication.confirmed, segments)
+            self._unchanged.setdefault(dataset.name, []).append(unchanged)
             return
-        self._replaced.setdefault(dataset.name, []).extend((task.studio.id, task.window) for task in whole)
-        await self._done(dataset.name, settled)
+        self._replaced.setdefault(dataset.name, []).extend(whole)
+        self._account.published(publication.record, whole)
+        await self._staging.delete(segments)
 
-    async def _done(self, dataset: DatasetName, settled: _Settled) -> None:
-        publication = settled.publication
-        self._account.published(publication.record, settled.tasks, publication.changes, publication.entries)
-        await self._staging.release(dataset, [fetch.fetch_id for fetch in settled.fetches])
+    async def _swap(
+        self,
+        partition: Partition,
+        dataset: Dataset,
+        tasks: Sequence[Task],
+        fetches: Sequence[StagedFetch],
+        *,
+        drop_all: bool,
+    ) -> Publication:
+        rows = await self._staging.rows(fetches)
+        entries = tuple(
+            Entry(
+                studio=task.studio.id,
+                window=task.window,
+                rows=self._account[task].rows,
+                total=self._account[task].total or 0,
+                measure=fetch.seal.measure if fetch.seal else 0,
+                run_id=self._publisher.run_id,
+                began_at=fetch.began_at,
+            ).leave_out(rows.withheld[fetch.fetch_id])
+            for task, fetch in zip(tasks, fetches, strict=True)
+        )
+        old = self._published.get(partition)
+        swap = Swap(
+            partition=partition,
+            dataset=dataset,
+            rows=rows.fetched,
+            entries=entries,
+            customer_columns=rows.customer_columns,
+            drop_all=drop_all,
+            seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
+        )
+        return await self._publisher.publish(swap)

@@ -123,11 +123,11 @@ class Staging:
         """Never delete these segments: they hold what others need too."""
         self._spared = keys
 
-    async def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> int:
-        """Make *page* safe.
+    def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> asyncio.Future[int]:
+        """Make *page* safe; who waits for that need not hold it.
 
         Returns:
-            Its rows, as the API counts them.
+            Its rows, as the API counts them, once it is; or one of these.
 
         Raises:
             ChangedError: the report changed while it was paged.
@@ -136,7 +136,7 @@ class Staging:
         """
         arrival = Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
         self._inbox.put(arrival)
-        return await arrival.done
+        return arrival.done
 
     async def run(self) -> None:
         """Write what arrives, for as long as the run lasts."""
@@ -202,6 +202,14 @@ class Staging:
 
     async def release(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> None:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
+        await self.delete(self.forget(dataset, fetch_ids))
+
+    def forget(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> Sequence[str]:
+        """Forget fetches that are published or given up.
+
+        Returns:
+            The segments that nobody needs any more: to be deleted once that they are published is recorded.
+        """
         unused: list[str] = []
         for fetch_id in fetch_ids:
             fetch = self._fetches.pop((dataset, fetch_id), None)
@@ -213,7 +221,11 @@ class Staging:
                 if not users and key not in self._spared:
                     self._in_use.pop(key, None)
                     unused.append(key)
-        await few_at_once(self._store.delete, unused)
+        return unused
+
+    async def delete(self, segments: Sequence[str]) -> None:
+        """Delete staged objects that nobody needs any more."""
+        await few_at_once(self._store.delete, segments)
 
     async def _who_is_left_out(self) -> Suppressed:
         """As the list is now; where it has changed, staged objects may have been rewritten too."""
@@ -224,8 +236,9 @@ class Staging:
             self._outdated |= {fetch_id for (_, fetch_id), fetch in self._fetches.items() if not fetch.seal}
         return suppressed
 
-    async def _write(self, dataset: Dataset, arrivals: Sequence[Arrival]) -> None:
-        pages: list[tuple[Arrival, StagedPage, Piece]] = []
+    async def _write(self, dataset: Dataset, arrivals: list[Arrival]) -> None:
+        """Write what can be used of *arrivals*, which is emptied: their bytes are not needed until that is done."""
+        pages: list[tuple[asyncio.Future[int], StagedPage, Piece]] = []
         sealed: list[tuple[Seal, pa.Table]] = []
         customer_columns: set[str] = set()
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
@@ -254,8 +267,9 @@ class Staging:
                 continue
             seen.update(dict.fromkeys(taken.extras))
             customer_columns.update(taken.customer_columns)
-            pages.append((arrival, page, taken.stored))
+            pages.append((arrival.done, page, taken.stored))
             sealed += [whole_fetch] if whole_fetch else []
+        arrivals.clear()
         if not pages:
             return
         key = segment_key(self._stamp.run_id, self._number)
@@ -281,9 +295,9 @@ class Staging:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
             if seal.fetch_id not in self._outdated:
                 self._shelf.put(seal.fetch_id, Kept(stored, sorted(flagged.intersection(stored.column_names))))
-        for arrival, page, _ in pages:
-            if not arrival.done.done():
-                arrival.done.set_result(page.api_rows)
+        for done, page, _ in pages:
+            if not done.done():
+                done.set_result(page.api_rows)
 
     def _assemble(self, assembly: Assembly, page: StagedPage, taken: Taken) -> tuple[Seal, pa.Table] | None:
         assembly.add(page, taken.whole, taken.stored)

@@ -11,6 +11,8 @@ import pytest
 from exporter.app import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import ERASURE, LEASES, STAGING
+from exporter.jobs.events import Event, Opened, TaskFetched
+from exporter.jobs.stage import MOST_WAITING
 from exporter.store.local import LocalStore
 from tests.load.quick_api import config_text, quick_api, tokens
 from tests.support.counting_store import CountingStore
@@ -53,6 +55,24 @@ async def test_thousands_of_tasks_cost_the_least_requests_few_connections_and_fe
             # The sink is asked by partition, not by task.
             assert store.calls.total() <= 5 * MONTHS + 10
         assert api.counts() == counts
+
+
+async def test_with_many_more_credentials_than_connections_few_windows_are_open_at_a_time():
+    """Each has its pages in memory until it is whole."""
+    opened, decided, most = 0, 0, 0
+
+    def count(event: Event) -> None:
+        nonlocal opened, decided, most
+        opened += isinstance(event, Opened)
+        decided += isinstance(event, TaskFetched)
+        most = max(most, opened - decided)
+
+    with quick_api(250) as api:
+        text = config_text(api.base_url, studios=STUDIOS, months=2, sink="./lake", max_connections=CONNECTIONS)
+        await app_for(text, tokens(STUDIOS), CountingStore()).run(Choice(), count)
+    assert decided == 2 * STUDIOS
+    # Whose first page came and whose others are under way; whose last pages wait to be staged.
+    assert most <= 2 * CONNECTIONS + MOST_WAITING
 
 
 @contextmanager

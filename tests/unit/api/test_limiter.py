@@ -697,6 +697,39 @@ def test_lanes_take_turns():
     assert Counter(order[:last]) == {KEY: 4, OTHER: 2}
 
 
+def test_with_many_more_credentials_than_connections_few_windows_are_open_at_a_time():
+    async def main():
+        gate, api, open_now, most = make_gate(max_connections=4), TimedApi(limit=10**9), 0, 0
+
+        async def window(key):
+            nonlocal open_now, most
+            await gate.opening(key)
+            open_now += 1
+            most = max(most, open_now)
+            await ask(gate, key, api)
+            await asyncio.gather(*(ask(gate, key, api) for _ in range(2)))
+            open_now -= 1
+
+        keys = [CredentialKey(f"key-{number}") for number in range(100)]
+        await asyncio.gather(*(window(key) for key in keys for _ in range(2)))
+        return most
+
+    assert run_virtual(main) <= 2 * 4
+
+
+def test_pages_that_wait_for_their_pace_keep_no_other_credential_from_opening_a_window():
+    async def main():
+        gate, api = make_gate(1, max_connections=1), TimedApi(limit=1)
+        waiting = asyncio.create_task(ask_many(gate, api, 3))
+        await asyncio.sleep(1)
+        await gate.opening(OTHER)
+        opened_at = now()
+        await cancel([waiting])
+        return opened_at
+
+    assert run_virtual(main) == 1
+
+
 def test_the_assumed_limit_is_the_configured_one_at_first():
     async def main():
         return make_gate(123).limit(KEY)

@@ -1,6 +1,7 @@
 """Manifests come back as they were written, and add up."""
 
 import json
+import tracemalloc
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
@@ -117,6 +118,26 @@ def test_a_manifest_is_json_for_people_and_machines():
     assert document["manifest_version"] == MANIFEST_VERSION
     assert (document["started_at"], document["ended_at"]) == ("2025-03-01T12:00:00Z", "2025-03-01T12:00:01.000500Z")
     assert (document["state"], document["tasks"][0]["state"]) == ("failed", "empty")
+
+
+def test_a_manifest_of_very_many_tasks_is_never_in_memory_twice():
+    task = MANIFEST.tasks[0]
+    many = replace(MANIFEST, tasks=(task,) * 5_000)
+    many.to_json()  # whatever is made once is made now
+    tracemalloc.start()
+    try:
+        data = many.to_json()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= 1.3 * len(data)
+
+
+def test_what_very_many_tasks_have_in_common_is_read_once():
+    one, other = parse_manifest(replace(MANIFEST, tasks=2 * MANIFEST.tasks).to_json()).tasks
+    assert one.studio is other.studio
+    assert one.window_start is other.window_start
+    assert one.window_end is other.window_end
 
 
 def changed(**changes):

@@ -1,6 +1,7 @@
 """A fetch asks for all pages of a window as soon as it knows how many there are."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -37,10 +38,11 @@ class Source:
 
 
 class Staging:
-    """Holds every page back."""
+    """Holds every page back; the first one only until *first* is set."""
 
-    def __init__(self, error=None):
+    def __init__(self, error=None, first=None):
         self.error = error
+        self.first = first
         self.added = 0
         self.ended = 0
 
@@ -49,6 +51,9 @@ class Staging:
         try:
             if self.error and not page.request.offset:
                 raise self.error
+            if self.first and not page.request.offset:
+                await self.first.wait()
+                return PAGE_ROWS
             await asyncio.get_running_loop().create_future()
         finally:
             self.ended += 1
@@ -80,6 +85,19 @@ async def asked_while_nothing_is_staged(source, kind):
 async def test_the_other_pages_are_asked_for_while_the_first_one_is_being_staged():
     asked = await asked_while_nothing_is_staged(Source(), Format.JSON)
     assert asked == [(offset, Format.JSON) for offset in range(0, ROWS, PAGE_ROWS)]
+
+
+async def test_the_bytes_of_the_first_page_are_not_held_until_the_others_are_there():
+    staging = Staging(first=asyncio.Event())
+    staging.first.set()
+    fetching = asyncio.create_task(make_fetcher(Source(), staging, Format.JSON).fetch(make_task()))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    held = {held.request.offset for held in gc.get_objects() if isinstance(held, Page)}
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    assert held == set(range(PAGE_ROWS, ROWS, PAGE_ROWS))
 
 
 async def test_behind_a_full_csv_page_the_one_that_tells_the_total_is_asked_for_at_once():
