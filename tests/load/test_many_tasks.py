@@ -12,7 +12,7 @@ from exporter.app import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import ERASURE, LEASES, STAGING
 from exporter.jobs.events import Event, Opened, TaskFetched
-from exporter.jobs.stage import MOST_WAITING
+from exporter.jobs.inbox import MOST_WAITING
 from exporter.store.local import LocalStore
 from tests.load.quick_api import config_text, quick_api, tokens
 from tests.support.counting_store import CountingStore
