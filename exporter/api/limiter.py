@@ -1,11 +1,11 @@
 """Who may send the next request: the one gate that every request passes.
 
-A credential has a lane with a pace of its own (`core.pace`); the lanes take turns, so that none holds up another: a
-lane gets its share of the connections, however slow its answers are. Pages of open windows go before new windows, in
-whatever lane, so that few windows are open at a time however many lanes there are; a lane whose pages have to wait for
-its pace keeps no other from opening. Within a lane pages of earlier windows go before those of later ones, so that the
-earliest month is whole soon. Refused credentials close their lane at once. Whether a credential may be used at all,
-beside other runs, is asked of the permits.
+A credential has a lane with a pace of its own (`core.pace`), and its share of the connections, however slow its answers
+are: none holds up another. Pages of open windows go before new windows, in whatever lane, so that few windows are open
+at a time however many lanes there are; a lane whose pages have to wait for its pace keeps no other from opening. Among
+pages, and among windows, the earliest day goes first, so that the earliest month is whole soon; lanes that ask for the
+same day take turns. Refused credentials close their lane at once. Whether a credential may be used at all, beside other
+runs, is asked of the permits.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,10 @@ class _Waiter(NamedTuple):
     day: date
     number: int
     ticket: asyncio.Future[Ticket]
+
+
+#: Whether only windows are to be opened, and the day of who waits first.
+_Rank = tuple[bool, date]
 
 
 class Permits(Protocol):
@@ -98,6 +103,11 @@ class _Lane:
                 return queue[0]
         return None
 
+    def rank(self) -> _Rank | None:
+        """Which lanes go before which, the least first; None where nobody waits."""
+        waiter = self.next_waiter()
+        return (not self.pages, waiter.day) if waiter else None
+
     @property
     def active(self) -> bool:
         return bool(self.in_flight or self.pages or self.openings)
@@ -127,9 +137,9 @@ class Gate:
         self._max = max_connections
         self._clock = clock
         self._lanes: dict[CredentialKey, _Lane] = {}
-        self._runnable: OrderedDict[CredentialKey, _Lane] = OrderedDict()
-        #: Lanes that had only windows to open when it was their turn.
-        self._to_open: OrderedDict[CredentialKey, _Lane] = OrderedDict()
+        #: Lanes to be looked at, the first one first; and the rank that each stands there with.
+        self._queue: list[tuple[_Rank, int, CredentialKey]] = []
+        self._ranks: dict[CredentialKey, _Rank] = {}
         self._active: set[CredentialKey] = set()
         self._in_flight = 0
         self._held = False
@@ -182,14 +192,18 @@ class Gate:
         """
         return await self._permits.held(credential)
 
-    async def opening(self, credential: CredentialKey) -> None:
+    async def opening(self, credential: CredentialKey, day: date = date.min) -> None:
         """Wait until nothing of this credential waits and a request could be sent; the next `turn` is granted it.
+
+        Args:
+            credential: whose request.
+            day: the first one of the window that is to be opened.
 
         Raises:
             CredentialError: the credential was refused.
         """
         lane = self._lane(credential)
-        lane.reserved.append(await self._wait(credential, lane, lane.openings, date.min))
+        lane.reserved.append(await self._wait(credential, lane, lane.openings, day))
 
     def unused(self, credential: CredentialKey) -> None:
         """Give back what `opening` reserved, where nothing was to be sent after all."""
@@ -235,7 +249,7 @@ class Gate:
         waiter = _Waiter(day, next(self._numbers), ticket)
         insort(queue, waiter)
         self._active.add(credential)
-        self._runnable[credential] = lane
+        self._enqueue(credential, lane)
         self._pump()
         try:
             return await ticket
@@ -271,25 +285,34 @@ class Gate:
             lane.in_flight += 1
             self._in_flight += 1
             waiter.ticket.set_result(lane.pace.start(now))
-            self._runnable[credential] = lane
+            self._enqueue(credential, lane)
+
+    def _enqueue(self, credential: CredentialKey, lane: _Lane) -> None:
+        """Look at *lane* once it is its turn."""
+        rank = lane.rank()
+        if rank and (credential not in self._ranks or rank < self._ranks[credential]):
+            self._ranks[credential] = rank
+            heappush(self._queue, (rank, next(self._numbers), credential))
 
     def _next_lane(self) -> tuple[CredentialKey, _Lane] | None:
-        """Whose turn it is: of a lane with pages to send; where there is none, of one with windows to open."""
-        while self._runnable:
-            credential, lane = self._runnable.popitem(last=False)
-            if lane.next_waiter() is None:
-                continue
-            if lane.pages:
+        """Whose turn it is."""
+        while self._queue:
+            rank, _, credential = heappop(self._queue)
+            if self._ranks.get(credential) != rank:
+                continue  # it stood here twice, and was looked at
+            del self._ranks[credential]
+            lane = self._lanes[credential]
+            if lane.rank() == rank:
                 return credential, lane
-            self._to_open[credential] = lane
-        return self._to_open.popitem(last=False) if self._to_open else None
+            self._enqueue(credential, lane)  # what it stood here for waits no more
+        return None
 
     def _wake(self, credential: CredentialKey, lane: _Lane) -> None:
         lane.timer = None
         self._look_again(credential, lane)
 
     def _look_again(self, credential: CredentialKey, lane: _Lane) -> None:
-        self._runnable[credential] = lane
+        self._enqueue(credential, lane)
         self._pump()
 
     def _release(
@@ -310,7 +333,7 @@ class Gate:
             # What it waits for may have come nearer.
             lane.timer.cancel()
             lane.timer = None
-        self._runnable[credential] = lane
+        self._enqueue(credential, lane)
         self._look_whether_idle(credential, lane)
         self._pump()
 
@@ -321,7 +344,8 @@ class Gate:
             self._active.discard(credential)
             if self._share > before:
                 # Only then: with many more lanes than connections, each turn that ends would look at all of them.
-                self._runnable.update((key, self._lanes[key]) for key in self._active)
+                for key in self._active:
+                    self._enqueue(key, self._lanes[key])
             self._pump()
 
     def _refuse(self, lane: _Lane, error: CredentialError) -> None:

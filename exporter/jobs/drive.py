@@ -11,6 +11,7 @@ Rules kept here:
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from typing import Protocol
 
 import pyarrow as pa
@@ -41,8 +42,8 @@ class Door(Protocol):
         """Wait until the credential may be used; whether another run may have used it since this one began."""
         ...
 
-    async def opening(self, credential: CredentialKey) -> None:
-        """Wait until a request of a new task could be sent."""
+    async def opening(self, credential: CredentialKey, day: date) -> None:
+        """Wait until a request of a new task could be sent, whose window begins on *day*."""
         ...
 
     def unused(self, credential: CredentialKey) -> None:
@@ -152,7 +153,7 @@ class Drivers:
                         await self._halts.changed.wait()
                     continue
                 try:
-                    await self._gate.opening(credential)
+                    await self._gate.opening(credential, task.window.start)
                 except CredentialError as error:
                     for refused in todo:
                         self._fail(refused, f"{refused}: {_reason(error)}")

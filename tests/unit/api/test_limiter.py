@@ -697,6 +697,26 @@ def test_lanes_take_turns():
     assert Counter(order[:last]) == {KEY: 4, OTHER: 2}
 
 
+def test_the_earliest_day_goes_first_in_whatever_lane_and_pages_before_windows():
+    async def main():
+        gate, order = make_gate(max_connections=1), []
+
+        async def page(key, number):
+            async with gate.turn(key, date(2025, 1, number)):
+                order.append(number)
+                await asyncio.sleep(0.01)
+
+        async def window(key, number):
+            await gate.opening(key, date(2025, 1, number))
+            await page(key, number)
+
+        waiting = [page(KEY, 4), page(KEY, 2), window(KEY, 11), page(OTHER, 3), window(OTHER, 10), page(OTHER, 1)]
+        await asyncio.gather(*await queue(page(KEY, 31), *waiting))
+        return order
+
+    assert run_virtual(main) == [31, 1, 2, 3, 4, 10, 11]
+
+
 def test_with_many_more_credentials_than_connections_few_windows_are_open_at_a_time():
     async def main():
         gate, api, open_now, most = make_gate(max_connections=4), TimedApi(limit=10**9), 0, 0

@@ -12,7 +12,7 @@ class OpenDoor:
     async def claim(self, _credential):
         return False
 
-    async def opening(self, _credential):
+    async def opening(self, _credential, _day):
         pass
 
     def unused(self, _credential):
