@@ -59,8 +59,7 @@ def spelled_out(fetches: Sequence[Fetched], schema: pa.Schema) -> pa.Table:
     fetches = [fetched for fetched in fetches if fetched.num_rows]
     own = pa.schema([field for field in schema if field not in (*LEADING, *TRAILING)])
     rows = [own.empty_table(), *joined(p for fetched in fetches for p in fetched.pieces if p.num_rows)]
-    # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
-    table = pa.concat_tables(rows, promote_options="default").combine_chunks()
+    table = pa.concat_tables(rows, promote_options="default")
     lengths = pa.array([fetched.num_rows for fetched in fetches], pa.int64())
     ends = pc.cumulative_sum(lengths)
     values = (
