@@ -102,6 +102,7 @@ def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
         DataError: a column's type is not the published one.
     """
     fields: dict[str, pa.Field] = {}
+    both = set(old.names).intersection(new.names)
     for field in (*old, *new):
         known = fields.get(field.name, field)
         if known.type != field.type:
@@ -109,8 +110,8 @@ def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
                 f"column {field.name} is {field.type} in the new rows instead of {known.type} as published;"
                 " export into another dataset, or rewrite this one with --rewrite"
             )
-        shared = field.name in old.names and field.name in new.names
-        fields[field.name] = field.with_nullable(known.nullable or field.nullable or not shared)
+        nullable = known.nullable or field.nullable or field.name not in both
+        fields[field.name] = field.with_nullable(nullable)
     return pa.schema([fields[name] for name in _column_names(fields, dataset)])
 
 
