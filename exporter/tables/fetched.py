@@ -7,6 +7,7 @@ part's bytes, so it is spelled out only for the rows that are merged next.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +51,7 @@ def fetched_schema(fetches: Iterable[Fetched]) -> pa.Schema | None:
     tables = {id(piece.table): piece.table for fetched in fetches for piece in fetched.pieces}
     if not tables:
         return None
-    report = pa.unify_schemas(dict.fromkeys(table.schema for table in tables.values()))
+    report = pa.unify_schemas([schema for schema, _ in groupby(table.schema for table in tables.values())])
     return pa.schema([*LEADING, *report, *TRAILING])
 
 
