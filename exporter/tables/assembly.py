@@ -142,9 +142,10 @@ class Assembly:
         table = _in_order(self._pieces)
         dataset = self.task.dataset
         asked = {column.name for column in dataset.columns}
-        names = [column.name for column in dataset.key_columns if column.name in table.column_names]
+        there = table.column_names
+        names = [column.name for column in dataset.key_columns if column.name in there]
         if not dataset.spec.row_key:
-            names += [n for n in table.column_names if n not in asked and n not in _PERIOD]
+            names += [n for n in there if n not in asked and n not in _PERIOD]
         if dataset.pivot is not Pivot.ALL:
             names.append(PERIOD_KEY)
         repeated = repeated_keys(table, names)

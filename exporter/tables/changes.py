@@ -14,9 +14,10 @@ from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.tables.measure import is_counted
+from exporter.tables.order import TASK, runs
+from exporter.tables.pieces import joined
 from exporter.tables.schema import (
     COUNT,
-    LEADING,
     PERIOD_KEY,
     PERIOD_LABEL,
     STUDIO_ID,
@@ -25,7 +26,6 @@ from exporter.tables.schema import (
     WINDOW_START,
 )
 
-_TASK = [field.name for field in LEADING]
 #: -1 for a published row and 1 for a new one; the column's name is none that a report can have.
 _SIGN = "-sign"
 
@@ -51,7 +51,8 @@ def changes(
     )
     names = [name for name in both.column_names if name != _SIGN]
     # Rows that are alike on both sides cancel each other out.
-    rows = both.group_by(names).aggregate([(_SIGN, "sum")])
+    rows = _coded(both).group_by(names, use_threads=False).aggregate([(_SIGN, "sum")])
+    rows = rows.filter(pc.not_equal(rows[f"{_SIGN}_sum"], 0))
     net = rows[f"{_SIGN}_sum"]
     counts = rows[COUNT] if is_counted(rows, dataset) else pa.scalar(1, pa.int64())
     key = _key_names(names, dataset)
@@ -62,7 +63,7 @@ def changes(
         measure=pc.multiply(net, counts),
     )
     by_task = _summed(
-        by_key.select(_TASK),
+        by_key.select(TASK),
         plus=by_key["plus"],
         minus=by_key["minus"],
         recounted=pc.min_element_wise(by_key["plus"], by_key["minus"]),
@@ -92,19 +93,28 @@ def _summed(keys: pa.Table, **values: pa.ChunkedArray) -> pa.Table:
 
 def _of(tasks: Sequence[tuple[StudioId, Window]], table: pa.Table, trailing: Sequence[str], *, sign: int) -> pa.Table:
     """The rows of *tasks*, without what says who fetched them, each with *sign*."""
-    wanted = pa.table(
-        [[studio for studio, _ in tasks], [w.start for _, w in tasks], [w.end for _, w in tasks]],
-        schema=pa.schema([table.schema.field(name) for name in _TASK]),
-    )
-    rows = table.drop_columns([name for name in trailing if name in table.column_names])
-    rows = rows.join(wanted, keys=_TASK, join_type="left semi")
+    wanted = frozenset(tasks)
+    theirs = joined(rows for task, rows in runs(table) if task in wanted)
+    rows = pa.concat_tables([table.slice(0, 0), *theirs])
+    rows = rows.drop_columns([name for name in trailing if name in rows.column_names])
     return rows.append_column(_SIGN, pa.repeat(pa.scalar(sign, pa.int64()), rows.num_rows))
+
+
+def _coded(table: pa.Table) -> pa.Table:
+    """The same with numbers for texts, but a task's: alike where the texts are, and grouped several times faster."""
+    columns = [
+        pc.dictionary_encode(column).combine_chunks().indices
+        if pa.types.is_string(column.type) and name not in TASK
+        else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
 
 
 def _key_names(names: Sequence[str], dataset: Dataset) -> list[str]:
     """What a row is known by: its task, and the row key, or all that it is grouped by."""
     spec = dataset.spec
     own = [name for name in spec.row_key if name in names]
-    grouped = [n for n in names if n not in spec.measures and n not in (*_TASK, PERIOD_KEY, PERIOD_LABEL)]
+    grouped = [n for n in names if n not in spec.measures and n not in (*TASK, PERIOD_KEY, PERIOD_LABEL)]
     period = [name for name in (PERIOD_KEY,) if name in names]
-    return [*_TASK, *(own or grouped), *period]
+    return [*TASK, *(own or grouped), *period]

@@ -7,6 +7,7 @@ part's bytes, so it is spelled out only for the rows that are merged next.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +51,7 @@ def fetched_schema(fetches: Iterable[Fetched]) -> pa.Schema | None:
     tables = {id(piece.table): piece.table for fetched in fetches for piece in fetched.pieces}
     if not tables:
         return None
-    report = pa.unify_schemas(dict.fromkeys(table.schema for table in tables.values()))
+    report = pa.unify_schemas([schema for schema, _ in groupby(table.schema for table in tables.values())])
     return pa.schema([*LEADING, *report, *TRAILING])
 
 
@@ -59,8 +60,7 @@ def spelled_out(fetches: Sequence[Fetched], schema: pa.Schema) -> pa.Table:
     fetches = [fetched for fetched in fetches if fetched.num_rows]
     own = pa.schema([field for field in schema if field not in (*LEADING, *TRAILING)])
     rows = [own.empty_table(), *joined(p for fetched in fetches for p in fetched.pieces if p.num_rows)]
-    # One chunk instead of one a page: whoever sorts or compares looks every value up in its chunk.
-    table = pa.concat_tables(rows, promote_options="default").combine_chunks()
+    table = pa.concat_tables(rows, promote_options="default")
     lengths = pa.array([fetched.num_rows for fetched in fetches], pa.int64())
     ends = pc.cumulative_sum(lengths)
     values = (

@@ -5,6 +5,7 @@ different tasks give the same table in either order; the result's order depends 
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
@@ -12,10 +13,9 @@ from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError
-from exporter.tables.schema import LEADING, STUDIO_ID, TRAILING, WINDOW_END, WINDOW_START, written_fields
-
-#: What tells the rows of one task from those of another.
-_TASK = (STUDIO_ID, WINDOW_START, WINDOW_END)
+from exporter.tables.order import TASK, Run, runs, ties
+from exporter.tables.pieces import joined
+from exporter.tables.schema import LEADING, TRAILING, written_fields
 
 
 def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset) -> pa.Table:
@@ -38,23 +38,34 @@ def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, 
         DataError: *new* holds a row of none of *tasks*; a published window overlaps a task that does not cover it; a
             column's type is not the published one.
     """
-    _check_belongs(new, tasks)
+    fresh, published = runs(new), runs(old)
+    _check_belongs(fresh, tasks)
+    gone = set(covered({task for task, _ in published}, tasks))
+    kept = [run for run in published if run[0] not in gone]
     schema = union(old.schema, new.schema, dataset)
-    kept = _without(old, covered(_windows_in(old), tasks))
-    both = pa.concat_tables([kept, new], promote_options="default").select(schema.names)
+    return _sorted(sorted([*kept, *fresh], key=_task_of), schema, dataset)
+
+
+def _sorted(in_turn: Sequence[Run], schema: pa.Schema, dataset: Dataset) -> pa.Table:
+    """The rows of runs that stand in the order of their tasks, in order; not copied where they are."""
+    rows = joined(piece for _, piece in in_turn)
+    both = pa.concat_tables([schema.empty_table(), *rows], promote_options="default").select(schema.names)
     table = pa.Table.from_arrays(both.columns, schema=schema)
-    return table.sort_by([(name, "ascending") for name in _sort_names(schema.names, dataset)])
+    names = _sort_names(schema.names, dataset)
+    ends = accumulate(piece.num_rows for _, piece in in_turn)
+    begins = [end for end, (one, other) in zip(ends, pairwise(in_turn), strict=False) if one[0] != other[0]]
+    if ties(table, [name for name in names if name not in TASK], begins) is not None:
+        return table
+    # One chunk instead of many: who sorts looks every value up in its chunk.
+    return table.combine_chunks().sort_by([(name, "ascending") for name in names])
 
 
-def _windows_in(table: pa.Table) -> list[tuple[StudioId, Window]]:
-    """The distinct tasks that the rows belong to, sorted."""
-    distinct = table.select(_TASK).group_by(_TASK).aggregate([])
-    columns = (distinct[name].to_pylist() for name in _TASK)
-    return sorted((StudioId(studio), Window(start, end)) for studio, start, end in zip(*columns, strict=True))
+def _task_of(run: Run) -> tuple[StudioId, Window]:
+    return run[0]
 
 
-def _check_belongs(new: pa.Table, tasks: Sequence[tuple[StudioId, Window]]) -> None:
-    strangers = sorted(set(_windows_in(new)).difference(tasks))
+def _check_belongs(fresh: Iterable[Run], tasks: Sequence[tuple[StudioId, Window]]) -> None:
+    strangers = sorted({task for task, _ in fresh}.difference(tasks))
     if strangers:
         studio, window = strangers[0]
         raise DataError(f"{studio} {window}: rows came for a window that is none of the {len(tasks)} fetched")
@@ -84,17 +95,6 @@ def covered(
     return found
 
 
-def _without(table: pa.Table, windows: Sequence[tuple[StudioId, Window]]) -> pa.Table:
-    """The rows of all other windows, in no particular order."""
-    if not windows:
-        return table
-    dropped = pa.table(
-        [[studio for studio, _ in windows], [w.start for _, w in windows], [w.end for _, w in windows]],
-        schema=pa.schema([table.schema.field(name) for name in _TASK]),
-    )
-    return table.join(dropped, keys=list(_TASK), join_type="left anti")
-
-
 def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
     """The columns of both; one that either side lacks may be null.
 
@@ -102,6 +102,7 @@ def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
         DataError: a column's type is not the published one.
     """
     fields: dict[str, pa.Field] = {}
+    both = set(old.names).intersection(new.names)
     for field in (*old, *new):
         known = fields.get(field.name, field)
         if known.type != field.type:
@@ -109,8 +110,8 @@ def union(old: pa.Schema, new: pa.Schema, dataset: Dataset) -> pa.Schema:
                 f"column {field.name} is {field.type} in the new rows instead of {known.type} as published;"
                 " export into another dataset, or rewrite this one with --rewrite"
             )
-        shared = field.name in old.names and field.name in new.names
-        fields[field.name] = field.with_nullable(known.nullable or field.nullable or not shared)
+        nullable = known.nullable or field.nullable or field.name not in both
+        fields[field.name] = field.with_nullable(nullable)
     return pa.schema([fields[name] for name in _column_names(fields, dataset)])
 
 

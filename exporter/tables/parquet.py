@@ -53,8 +53,7 @@ class PartWriter:
         self._schema = schema.remove_metadata()
         self._group_rows = _row_group_size(rows)
         self._left = rows
-        #: Chunks of each column.
-        self._waiting: dict[str, list[pa.Array]] = {name: [] for name in schema.names}
+        self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._sink = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
@@ -89,7 +88,7 @@ class PartWriter:
                 raise DataError(
                     f"column {field.name} has no value in {nulls} of {table.num_rows} rows; it must have one"
                 )
-            self._waiting[field.name] += table[field.name].chunks
+        self._waiting.append(table)
         self._waiting_rows += table.num_rows
         while self._waiting_rows >= self._group_rows:
             self._write_group(self._group_rows)
@@ -110,14 +109,14 @@ class PartWriter:
         return data
 
     def _write_group(self, rows: int) -> None:
-        columns = []
-        for field in self._schema:
-            waiting = pa.chunked_array(self._waiting[field.name], field.type)
-            self._waiting[field.name] = waiting.slice(rows).chunks
-            # A chunk's end would end a batch of values and so move the pages: one chunk to a row group. Column by
-            # column, so that each that is copied can go, and no row group is in memory twice.
-            columns.append(waiting.slice(0, rows).combine_chunks())
-            del waiting
+        waiting = pa.concat_tables(self._waiting)
+        self._waiting = [waiting.slice(rows)]
+        columns = waiting.slice(0, rows).columns
+        del waiting
+        # A chunk's end would end a batch of values and so move the pages: one chunk to a row group. Column by column,
+        # so that each that is copied can go, and no row group is in memory twice.
+        for number, column in enumerate(columns):
+            columns[number] = column.combine_chunks()
         self._waiting_rows -= rows
         self._left -= rows
         self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=rows)

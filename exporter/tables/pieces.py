@@ -19,6 +19,8 @@ class Piece(NamedTuple):
 
     def rows(self) -> pa.Table:
         """The rows alone, not copied."""
+        if self.num_rows == self.table.num_rows:
+            return self.table
         return self.table.slice(self.start, self.num_rows)
 
 

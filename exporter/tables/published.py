@@ -14,7 +14,7 @@ from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.errors import DamagedError
 from exporter.tables.erasure import id_columns, rows_of, without
-from exporter.tables.measure import task_sums
+from exporter.tables.order import Run, runs
 from exporter.tables.parquet import PartFile
 from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START, part_schema
 
@@ -92,21 +92,22 @@ def look_through(file: PartFile, left_out: LeftOut | None) -> Published:
     gone: list[pa.ChunkedArray | None] = []
     last = ""
     for piece in file.pieces([name for name in file.schema.names if name in columns]):
-        last = _last_studio(piece, last)
+        there = runs(piece)
+        last = _last_studio(there, last)
         found = rows_of(piece, piece[STUDIO_ID], ledger.customer_columns, left_out) if left_out else None
         if found is not None:
             ledger = without(ledger, piece.filter(found))
         gone.append(found)
-        tasks.update(task_sums(piece if found is None else piece.filter(pc.invert(found)), counted=False)[0])
+        for task, rows in there if found is None else runs(piece.filter(pc.invert(found))):
+            tasks[task] += rows.num_rows
     return Published(schema=file.schema, ledger=ledger, tasks=tasks, file=file, gone=gone)
 
 
-def _last_studio(piece: pa.Table, before: str) -> str:
-    """The studio of the last row, where the studios ascend from *before* on."""
+def _last_studio(there: Sequence[Run], before: str) -> str:
+    """The studio of the last rows, where the studios ascend from *before* on."""
     last = before
-    for chunk in piece[STUDIO_ID].chunks:
-        for studio in pc.run_end_encode(chunk).values.to_pylist():
-            if studio < last:
-                raise DamagedError("is not sorted by studio, so another program has changed it")
-            last = studio
+    for (studio, _), _ in there:
+        if studio < last:
+            raise DamagedError("is not sorted by studio, so another program has changed it")
+        last = studio
     return last

@@ -20,6 +20,10 @@ from exporter.errors import DataError
 _RECORD = b"exporter.segment"
 _VERSION = 1
 
+#: To hand columns of some kB to other threads takes longer than to pack or unpack them; see docs/decisions/0011.
+_WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ = pa.ipc.IpcReadOptions(use_threads=False)
+
 
 def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
     """Rows and record as one object; lz4, since it is written once and read once."""
@@ -63,8 +67,7 @@ def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
     document |= {"customer_columns": record.customer_columns} if record.customer_columns else {}
     text = json.dumps(document, separators=(",", ":")).encode()
     sink = io.BytesIO()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_file(sink, table.schema.with_metadata({_RECORD: text}), options=options) as writer:
+    with pa.ipc.new_file(sink, table.schema.with_metadata({_RECORD: text}), options=_WRITE) as writer:
         writer.write_table(table)
     return sink.getvalue()
 
@@ -76,7 +79,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
         DataError: the bytes are no whole segment.
     """
     try:
-        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+        with pa.ipc.open_file(pa.BufferReader(data), options=_READ) as reader:
             document = json.loads(reader.schema.metadata[_RECORD])
             table = reader.read_all().replace_schema_metadata(None)
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.tables.order import ties
+
 
 def repeated_keys(table: pa.Table, names: Sequence[str]) -> int:
     """How many rows have a key that an earlier row has.
@@ -16,6 +18,9 @@ def repeated_keys(table: pa.Table, names: Sequence[str]) -> int:
     rows: int = table.num_rows
     if not names:
         return max(0, rows - 1)
+    in_order = ties(table, names)
+    if in_order is not None:
+        return in_order
     candidates = _sharing(table, names[0])
     if not candidates.num_rows:
         return 0

@@ -84,6 +84,14 @@ def test_published_windows_that_a_task_covers_go_with_it(published, rows):
     assert result.to_pylist() == sorted(part_of({wide: rows, **others}).to_pylist(), key=order)
 
 
+def test_rows_that_stand_in_order_are_neither_sorted_nor_copied():
+    old = part_of({TASKS[0]: [{"status": "open"}], TASKS[2]: [{"status": "voided"}]})
+    new = part_of({TASKS[1]: [{"customer_id": n, "status": "open"} for n in range(3)]})
+    result = replace(old, new, [TASKS[1]])
+    given = {table["status"].chunk(0).buffers()[2].address for table in (old, new)}
+    assert {chunk.buffers()[2].address for chunk in result["status"].chunks if len(chunk)} == given
+
+
 def test_a_task_that_came_back_empty_leaves_no_row():
     old = part_of({TASKS[0]: [{"status": "open"}], TASKS[1]: [{"status": "voided"}]})
     assert replace(old, part([]), [TASKS[0]])["status"].to_pylist() == ["voided"]
