@@ -11,7 +11,6 @@ runs, is asked of the permits.
 import asyncio
 import math
 from bisect import insort
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
