@@ -5,11 +5,14 @@ Rules kept here:
 - In no sliding minute does the API see more than `limit` requests. When it sees a request is not known, only that it
   is between sending and answer; so a request counts from the moment it is sent until a minute after it ended. This
   holds from a cold start and after a pause, whatever the latency.
-- 429 slows the whole credential. It waits as long as the answer says; where that is nothing or no time at all,
-  exponentially longer each time, with full jitter.
+- 429 slows the whole credential. It waits as long as the answer says; where that is nothing or no time at all, or did
+  not help several times, exponentially longer each time, with full jitter.
 - What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
-  the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten.
+  the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten: one
+  below a ceiling lowers it only until more is accepted again.
+- Where more was accepted than the ceiling, and then as many as it was once more, the API counts the minute of the
+  clock, and a new one had begun: the ceiling stays, and so do its tries.
 - Where refusals look like those of a token bucket, requests are spaced evenly at the rate it is refilled at (`refill`),
   and there is no ceiling.
 - The first request goes alone, so a bad credential costs one request.
@@ -46,17 +49,17 @@ HEADROOM = 2.0
 #: A share of refused requests below which a refusal, once disproved, is taken for an accident and forgotten.
 SELDOM = 0.1
 
-#: So many refusals in a row may come from somebody else's use or from a breakdown: the wait that they name is too short;
-#: once they end, the ceiling is tried at once, and forgotten if it does not hold.
+#: So many refusals in a row may come from somebody else's use or from a breakdown: the wait that they name is too
+#: short; once they end, the ceiling is tried at once, and forgotten if it does not hold.
 LONG_STREAK = 4
 
 #: The part of a minute in which what was accepted surely counts, whatever the latency made of the order.
 SURE_SHARE = 0.95
 
-#: The longest time between two tries above a ceiling that was lowered although only few were accepted since a refusal.
+#: The longest time until the first try above a ceiling that was lowered soon after another refusal.
 LONGEST_LOWERED_S = 32.0
 
-#: By so much may what was accepted since the last refusals differ from a former ceiling that was met once more.
+#: By so much may what was accepted since a ceiling was met, or given up, differ from it, to be as many once more.
 ALIKE = 0.05
 
 
@@ -84,6 +87,13 @@ class _Lowered(NamedTuple):
     at: float
 
 
+class _Disproved(NamedTuple):
+    """A ceiling that was given up: how far apart its tries were, and how many requests had been accepted before."""
+
+    step_s: float
+    taken: int
+
+
 class Pace:
     """The pace of one credential. All times are seconds on one monotonic clock."""
 
@@ -106,11 +116,13 @@ class Pace:
         self._last_sent_at = -math.inf
         self._blocked_until = -math.inf
         self._throttled_at = -math.inf
-        # How many requests were accepted in all: now, and before the last refusal.
+        # How many requests were accepted in all: until now, and before the last refusal.
         self._taken = 0
         self._taken_before = -FEW
         self._ceiling: int | None = None
         self._lowered: _Lowered | None = None
+        self._disproved = _Disproved(0.0, 0)
+        # The ceiling as the last refusals told it, whatever became of it.
         self._found = 0
         self._refusals = 0
         self._refused_share = 0.0
@@ -247,25 +259,33 @@ class Pace:
             self._blocked_until = max(self._blocked_until, now + self._random() * longest)
 
     def _find_ceiling(self, ticket: Ticket, since: int) -> None:
-        """Take what was accepted in the last minute for the ceiling; *since*: that after the refusals before."""
+        """Take what was accepted in the last minute for the ceiling; *since*: requests accepted since a refusal."""
         if self._ceiling is not None and not ticket.probe:
-            # Refused below it. If that was an accident, it holds all the same; if it was not, the next is new.
+            # Refused below it. An accident, and it holds all the same; or it is lower now, and tries begin anew.
             if since < FEW:
                 self._probe_step_s = min(self._probe_step_s, LONGEST_LOWERED_S / 2)
             else:
                 self._lowered = self._lowered or _Lowered(self._ceiling, self._probe_step_s, self._probe_at)
                 self._probe_step_s = 0.0
-        elif self._ceiling is None and abs(since - self._found) <= ALIKE * self._found:
-            # As many once more: the API's minute began anew in between, and what was before does not count.
-            while len(self._accepted) > since:
-                self._accepted.popleft()
+        elif self._ceiling is None:
+            for again in (since, self._taken - self._disproved.taken):
+                if abs(again - self._found) <= ALIKE * self._found:
+                    self._met_again(again)
+                    break
         self._ceiling = self._found = min(max(1, len(self._accepted)), self._limit)
 
+    def _met_again(self, accepted: int) -> None:
+        """As many once more: the API's minute began anew in between, and what was before it does not count."""
+        self._probe_step_s = self._disproved.step_s
+        while len(self._accepted) > accepted:
+            self._accepted.popleft()
+
     def _disprove(self) -> None:
-        """More was accepted than the ceiling."""
+        """More was accepted than the ceiling; where one was lowered to it, that one holds again."""
         if self._lowered is not None:
             (self._ceiling, self._probe_step_s, self._probe_at), self._lowered = self._lowered, None
         else:
+            self._disproved = _Disproved(self._probe_step_s, self._taken - 1)
             self._ceiling, self._probe_step_s = None, 0.0
 
     def _surely_accepted(self, now: float) -> int:

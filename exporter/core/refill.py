@@ -1,7 +1,7 @@
 """How fast a token bucket is refilled, learnt from its refusals: arithmetic only, the time is an argument.
 
 A refusal tells that the bucket was empty. So what it gave between two of them is what was filled in meanwhile, however
-large it is, less what a full one had no room for: of all that the refusals tell, the most counts. Requests at that
+large it is, less what a full one had no room for; so the refusal counts since which it gave the most. Requests at that
 rate, evenly spaced, are accepted; a little above it one is refused now and then, which tells the rate ever more
 precisely, and finds a higher one. What is refused often all the same is no bucket.
 """
@@ -25,12 +25,12 @@ TOO_MANY = 3
 SOME = 8
 OFTEN = 0.06
 
-#: How old a refusal may be to tell the rate (so a bucket that refuses nothing for so long is forgotten), and how long no
+#: How old a refusal may be to tell the rate (a bucket that refuses nothing for so long is forgotten), and how long no
 #: bucket is assumed where there was none.
 MEMORY_S = 300.0
 
-#: How much faster than the rate requests are sent at least, and by which part of a request in all that the rate was learnt
-#: from. After so long without a refusal, or as long as it was learnt for where that is less, it is twice as much.
+#: How much faster than the rate requests are sent at least, and by which part of a request in all that it was learnt
+#: from. After so long without a refusal, or as long as it took to learn where that is less, it is twice as much.
 EXCESS = 0.002
 DOUBT = 0.5
 DOUBLING_S = 30.0
@@ -52,7 +52,7 @@ class Refill:
         self._in_a_row = 0
         # When the bucket was empty, and how many requests had been accepted until then; both only rise.
         self._empty: deque[tuple[float, int]] = deque()
-        # The one since which it gave the most.
+        # The one of these since which it gave the most.
         self._best = (0.0, 0)
         self._assumed = False
         self._not_before = -math.inf
@@ -98,7 +98,7 @@ class Refill:
         return min(tried, self._most)
 
     def _surely_given(self, empty: tuple[float, int]) -> float:
-        """Tokens a second from then until the last refusal; what was left at the first of them might be one."""
+        """Tokens a second since then, until the last refusal; almost one may have been left."""
         (first_at, before), (last_at, after) = empty, self._empty[-1]
         return (after - before - 1) / (last_at - first_at)
 
