@@ -8,6 +8,7 @@ precisely, and finds a higher one. What is refused often all the same is no buck
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from itertools import islice
 
 #: So many refusals within so short a time, with a few requests accepted between each two, make a limit look like a
@@ -38,6 +39,19 @@ DOUBLING_S = 30.0
 _MOST_DOUBLINGS = 16.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """What refusals told: from when, and how many had been accepted until then; the last of them; tokens a second."""
+
+    first_at: float
+    before: int
+    last_at: float
+    rate: float
+    surely: float
+    excess: float
+    doubling_s: float
+
+
 class Refill:
     """What is known of one bucket. All times are seconds on one monotonic clock."""
 
@@ -52,8 +66,7 @@ class Refill:
         self._in_a_row = 0
         # When the bucket was empty, and how many requests had been accepted until then; both only rise.
         self._empty: deque[tuple[float, int]] = deque()
-        # The one of these since which it gave the most.
-        self._best = (0.0, 0)
+        self._learnt = _Learnt(0.0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._assumed = False
         self._not_before = -math.inf
         # Since a bucket is assumed: refusals, and what had been accepted before.
@@ -80,22 +93,36 @@ class Refill:
         while len(self._empty) > ENOUGH and (not self._assumed or self._empty[0][0] < oldest):
             self._empty.popleft()
         if self._assumed:
-            self._best = max(islice(self._empty, len(self._empty) - 1), key=self._surely_given)
+            self._learn()
 
     def rate(self, now: float) -> float | None:
         """Requests a second that are to be sent; None where no bucket is assumed, or one that is never empty."""
         if not self._assumed:
             return None
-        (first_at, before), (last_at, after) = self._best, self._empty[-1]
-        given, learnt_s = after - before, last_at - first_at
+        learnt = self._learnt
         # What was given since then without a refusal counts, too, as soon as it is more.
-        surely = max((given - 1) / learnt_s, (self._accepted - before - 1) / (now - first_at))
-        excess = (EXCESS + DOUBT / given) * 2 ** min((now - last_at) // min(DOUBLING_S, learnt_s), _MOST_DOUBLINGS)
-        tried = max(given / learnt_s, surely) * (1 + excess)
-        if surely >= self._most or now - last_at >= MEMORY_S:
+        given = (self._accepted - learnt.before - 1) / (now - learnt.first_at)
+        quiet_s = now - learnt.last_at
+        if given >= self._most or learnt.surely >= self._most or quiet_s >= MEMORY_S:
             self._forget()
             return None
-        return min(tried, self._most)
+        excess = learnt.excess * 2 ** min(quiet_s // learnt.doubling_s, _MOST_DOUBLINGS)
+        return min(max(learnt.rate, given) * (1 + excess), self._most)
+
+    def _learn(self) -> None:
+        """From the time that the bucket was empty since which it gave the most."""
+        first_at, before = max(islice(self._empty, len(self._empty) - 1), key=self._surely_given)
+        last_at, after = self._empty[-1]
+        given, learnt_s = after - before, last_at - first_at
+        self._learnt = _Learnt(
+            first_at=first_at,
+            before=before,
+            last_at=last_at,
+            rate=given / learnt_s,
+            surely=(given - 1) / learnt_s,
+            excess=EXCESS + DOUBT / given,
+            doubling_s=min(DOUBLING_S, learnt_s),
+        )
 
     def _surely_given(self, empty: tuple[float, int]) -> float:
         """Tokens a second since then, until the last refusal; almost one may have been left."""
