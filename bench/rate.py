@@ -31,6 +31,7 @@ SLIDING, FIXED = {"minute": Minute.SLIDING}, {"minute": Minute.FIXED}
 KINDS = {
     "any sixty seconds": SLIDING,
     "the minute of the clock": FIXED,
+    "the minute of the clock, begun in its middle": {**FIXED, "begin": 30},
     "a token bucket of 20": {"burst": 20},
     "a token bucket of 5": {"burst": 5},
 }
@@ -48,16 +49,19 @@ async def ask_for(seconds, gate, api, key, at_once):
     await asyncio.gather(*workers, return_exceptions=True)
 
 
-def simulated(seconds, *, credentials=1, true_limit=LIMIT, spread=False, seed=1, **kind):
-    """The APIs of some credentials after so long a time, latency 100 ms."""
+def simulated(seconds, *, credentials=1, true_limit=LIMIT, spread=False, seed=1, begin=0, **kind):
+    """The APIs of some credentials after so long a time, latency 100 ms; moments count from when they are asked."""
 
     async def main():
+        await asyncio.sleep(begin)
         gate = make_gate(
             LIMIT, spread=spread, max_connections=max(32, 4 * credentials), random=random.Random(seed).random
         )
         keys = [CredentialKey(f"key-{number}") for number in range(credentials)]
         apis = [TimedApi(limit=true_limit, **kind) for _ in keys]
         await asyncio.gather(*(ask_for(seconds, gate, api, key, 40) for api, key in zip(apis, keys, strict=True)))
+        for api in apis:
+            api.accepted, api.seen = ([moment - begin for moment in moments] for moments in (api.accepted, api.seen))
         return apis
 
     return run_virtual(main)

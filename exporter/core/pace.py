@@ -5,11 +5,14 @@ Rules kept here:
 - In no sliding minute does the API see more than `limit` requests. When it sees a request is not known, only that it
   is between sending and answer; so a request counts from the moment it is sent until a minute after it ended. This
   holds from a cold start and after a pause, whatever the latency.
-- 429 slows the whole credential. It waits as long as the answer says; where that is nothing or no time at all,
-  exponentially longer each time, with full jitter.
+- 429 slows the whole credential. It waits as long as the answer says; where that is nothing or no time at all, or did
+  not help several times, exponentially longer each time, with full jitter.
 - What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
-  the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten.
+  the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten: one
+  below a ceiling lowers it only until more is accepted again.
+- Where more was accepted than the ceiling, and then as many as it was once more, the API counts the minute of the
+  clock, and a new one had begun: the ceiling stays, and so do its tries.
 - Where refusals look like those of a token bucket, requests are spaced evenly at the rate it is refilled at (`refill`),
   and there is no ceiling.
 - The first request goes alone, so a bad credential costs one request.
@@ -22,8 +25,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from exporter.core.refill import Refill
+from exporter.core.refill import FEW, Refill
 
 #: Length of the API's window. Source: rate-limits guide, "250 requests per minute".
 WINDOW_S = 60.0
@@ -45,12 +49,18 @@ HEADROOM = 2.0
 #: A share of refused requests below which a refusal, once disproved, is taken for an accident and forgotten.
 SELDOM = 0.1
 
-#: So many refusals in a row may come from somebody else's use or from a breakdown: once they end, the ceiling is tried
-#: at once, and forgotten if it does not hold.
+#: So many refusals in a row may come from somebody else's use or from a breakdown: the wait that they name is too
+#: short; once they end, the ceiling is tried at once, and forgotten if it does not hold.
 LONG_STREAK = 4
 
 #: The part of a minute in which what was accepted surely counts, whatever the latency made of the order.
 SURE_SHARE = 0.95
+
+#: The longest time until the first try above a ceiling that was lowered soon after another refusal.
+LONGEST_LOWERED_S = 32.0
+
+#: By so much may what was accepted since a ceiling was met, or given up, differ from it, to be as many once more.
+ALIKE = 0.05
 
 
 class Outcome(StrEnum):
@@ -67,6 +77,21 @@ class Ticket:
 
     sent_at: float
     probe: bool
+
+
+class _Lowered(NamedTuple):
+    """A ceiling that held until it was lowered, how far apart its tries were, and when the next was due."""
+
+    requests: int
+    step_s: float
+    at: float
+
+
+class _Disproved(NamedTuple):
+    """A ceiling that was given up: how far apart its tries were, and how many requests had been accepted before."""
+
+    step_s: float
+    taken: int
 
 
 class Pace:
@@ -91,7 +116,14 @@ class Pace:
         self._last_sent_at = -math.inf
         self._blocked_until = -math.inf
         self._throttled_at = -math.inf
+        # How many requests were accepted in all: until now, and before the last refusal.
+        self._taken = 0
+        self._taken_before = -FEW
         self._ceiling: int | None = None
+        self._lowered: _Lowered | None = None
+        self._disproved = _Disproved(0.0, 0)
+        # The ceiling as the last refusals told it, whatever became of it.
+        self._found = 0
         self._refusals = 0
         self._refused_share = 0.0
         self._doubted = False
@@ -181,6 +213,7 @@ class Pace:
         self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
         insort(self._accepted, now)
         self._refill.accept()
+        self._taken += 1
         streak, self._refusals = self._refusals, 0
         if self._ceiling is None:
             return
@@ -189,11 +222,11 @@ class Pace:
             self._probe_at = min(self._probe_at, now)
         if ticket.sent_at <= self._throttled_at:
             # Sent before the refusal and accepted all the same: the ceiling is that much higher.
-            self._ceiling = max(self._ceiling, len(self._accepted))
+            self._ceiling = self._found = max(self._ceiling, len(self._accepted))
+            self._taken_before = self._taken
         elif ticket.probe and self._surely_accepted(now) > self._ceiling:
             if self._doubted or self._refused_share < SELDOM:
-                self._ceiling = None
-                self._probe_step_s = 0.0
+                self._disprove()
                 return
             self._ceiling += 1
             self._probe_step_s /= 2
@@ -207,22 +240,53 @@ class Pace:
         if ticket.sent_at <= self._throttled_at:
             return  # one of the burst that the last refusal ended
         self._throttled_at = now
+        since, self._taken_before = self._taken - self._taken_before, self._taken
         self._refill.refuse(ticket.sent_at)
         self._rate = self._refill.rate(now)
         if self._rate is not None:
-            self._ceiling, self._refusals, self._probe_step_s = None, 0, 0.0
+            self._ceiling, self._lowered, self._refusals, self._probe_step_s = None, None, 0, 0.0
             return
         if not self._refusals:
-            self._ceiling = min(max(1, len(self._accepted)), self._limit)
+            self._find_ceiling(ticket, since)
         self._refusals += 1
         self._doubted = False
         first = self._probe_step_s < FIRST_BACKOFF_S
         self._probe_step_s = min(max(FIRST_BACKOFF_S, 2 * self._probe_step_s), LONGEST_PROBE_S)
         named_s = retry_after_s or 0.0
         self._probe_at = now + (named_s if named_s and first else max(named_s, self._probe_step_s))
-        if not named_s:
+        if not named_s or self._refusals >= LONG_STREAK:
             longest = min(FIRST_BACKOFF_S * 2 ** (self._refusals - 1), LONGEST_BACKOFF_S)
             self._blocked_until = max(self._blocked_until, now + self._random() * longest)
+
+    def _find_ceiling(self, ticket: Ticket, since: int) -> None:
+        """Take what was accepted in the last minute for the ceiling; *since*: requests accepted since a refusal."""
+        if self._ceiling is not None and not ticket.probe:
+            # Refused below it. An accident, and it holds all the same; or it is lower now, and tries begin anew.
+            if since < FEW:
+                self._probe_step_s = min(self._probe_step_s, LONGEST_LOWERED_S / 2)
+            else:
+                self._lowered = self._lowered or _Lowered(self._ceiling, self._probe_step_s, self._probe_at)
+                self._probe_step_s = 0.0
+        elif self._ceiling is None:
+            for again in (since, self._taken - self._disproved.taken):
+                if abs(again - self._found) <= ALIKE * self._found:
+                    self._met_again(again)
+                    break
+        self._ceiling = self._found = min(max(1, len(self._accepted)), self._limit)
+
+    def _met_again(self, accepted: int) -> None:
+        """As many once more: the API's minute began anew in between, and what was before it does not count."""
+        self._probe_step_s = self._disproved.step_s
+        while len(self._accepted) > accepted:
+            self._accepted.popleft()
+
+    def _disprove(self) -> None:
+        """More was accepted than the ceiling; where one was lowered to it, that one holds again."""
+        if self._lowered is not None:
+            (self._ceiling, self._probe_step_s, self._probe_at), self._lowered = self._lowered, None
+        else:
+            self._disproved = _Disproved(self._probe_step_s, self._taken - 1)
+            self._ceiling, self._probe_step_s = None, 0.0
 
     def _surely_accepted(self, now: float) -> int:
         """Requests accepted in a little less than the last minute: surely still counted by the API."""

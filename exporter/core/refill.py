@@ -1,12 +1,15 @@
 """How fast a token bucket is refilled, learnt from its refusals: arithmetic only, the time is an argument.
 
 A refusal tells that the bucket was empty. So what it gave between two of them is what was filled in meanwhile, however
-large it is. Requests at that rate, evenly spaced, are accepted; a little above it one is refused now and then, which
-tells the rate ever more precisely, and finds a higher one. What is refused often all the same is no bucket.
+large it is, less what a full one had no room for; so the refusal counts since which it gave the most. Requests at that
+rate, evenly spaced, are accepted; a little above it one is refused now and then, which tells the rate ever more
+precisely, and finds a higher one. What is refused often all the same is no bucket.
 """
 
 import math
 from collections import deque
+from dataclasses import dataclass
+from itertools import islice
 
 #: So many refusals within so short a time, with a few requests accepted between each two, make a limit look like a
 #: bucket: a minute that is full gives nothing before a part of it is over, and refusals for no reason come seldom.
@@ -23,17 +26,30 @@ TOO_MANY = 3
 SOME = 8
 OFTEN = 0.06
 
-#: How old a refusal may be to tell the rate, and how long no bucket is assumed where there was none.
+#: How old a refusal may be to tell the rate (a bucket that refuses nothing for so long is forgotten), and how long no
+#: bucket is assumed where there was none.
 MEMORY_S = 300.0
 
-#: How much faster than the rate requests are sent at least. After so long without a refusal it is twice as much.
-EXCESS = 0.005
+#: How much faster than the rate requests are sent at least, and by which part of a request in all that it was learnt
+#: from. After so long without a refusal, or as long as it took to learn where that is less, it is twice as much.
+EXCESS = 0.002
+DOUBT = 0.5
 DOUBLING_S = 30.0
 
-#: Once it would be tried at so many times the rate that does not matter, and is not refused, it is forgotten.
-ABOVE = 2.0
-
 _MOST_DOUBLINGS = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """What refusals told: from when, and how many had been accepted until then; the last of them; tokens a second."""
+
+    first_at: float
+    before: int
+    last_at: float
+    rate: float
+    surely: float
+    excess: float
+    doubling_s: float
 
 
 class Refill:
@@ -50,6 +66,7 @@ class Refill:
         self._in_a_row = 0
         # When the bucket was empty, and how many requests had been accepted until then; both only rise.
         self._empty: deque[tuple[float, int]] = deque()
+        self._learnt = _Learnt(0.0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self._assumed = False
         self._not_before = -math.inf
         # Since a bucket is assumed: refusals, and what had been accepted before.
@@ -75,21 +92,42 @@ class Refill:
         oldest = sent_at - MEMORY_S
         while len(self._empty) > ENOUGH and (not self._assumed or self._empty[0][0] < oldest):
             self._empty.popleft()
+        if self._assumed:
+            self._learn()
 
     def rate(self, now: float) -> float | None:
         """Requests a second that are to be sent; None where no bucket is assumed, or one that is never empty."""
         if not self._assumed:
             return None
-        (first_at, before), (last_at, after) = self._empty[0], self._empty[-1]
-        given = after - before
+        learnt = self._learnt
         # What was given since then without a refusal counts, too, as soon as it is more.
-        known = max(given / (last_at - first_at), (self._accepted - before - 1) / (now - first_at))
-        excess = (EXCESS + 1 / given) * 2 ** min((now - last_at) // DOUBLING_S, _MOST_DOUBLINGS)
-        tried = known * (1 + excess)
-        if known >= self._most or tried >= ABOVE * self._most:
+        given = (self._accepted - learnt.before - 1) / (now - learnt.first_at)
+        quiet_s = now - learnt.last_at
+        if given >= self._most or learnt.surely >= self._most or quiet_s >= MEMORY_S:
             self._forget()
             return None
-        return min(tried, self._most)
+        excess = learnt.excess * 2 ** min(quiet_s // learnt.doubling_s, _MOST_DOUBLINGS)
+        return min(max(learnt.rate, given) * (1 + excess), self._most)
+
+    def _learn(self) -> None:
+        """From the time that the bucket was empty since which it gave the most."""
+        first_at, before = max(islice(self._empty, len(self._empty) - 1), key=self._surely_given)
+        last_at, after = self._empty[-1]
+        given, learnt_s = after - before, last_at - first_at
+        self._learnt = _Learnt(
+            first_at=first_at,
+            before=before,
+            last_at=last_at,
+            rate=given / learnt_s,
+            surely=(given - 1) / learnt_s,
+            excess=EXCESS + DOUBT / given,
+            doubling_s=min(DOUBLING_S, learnt_s),
+        )
+
+    def _surely_given(self, empty: tuple[float, int]) -> float:
+        """Tokens a second since then, until the last refusal; almost one may have been left."""
+        (first_at, before), (last_at, after) = empty, self._empty[-1]
+        return (after - before - 1) / (last_at - first_at)
 
     def _is_one(self) -> bool:
         """Whether the last refusals are those of a bucket; of one with a much lower rate, where one is assumed."""

@@ -12,6 +12,7 @@ from exporter.core.pace import (
     FEWEST_IN_FLIGHT,
     LONG_STREAK,
     LONGEST_BACKOFF_S,
+    LONGEST_LOWERED_S,
     LONGEST_PROBE_S,
     SLACK_S,
     WINDOW_S,
@@ -357,6 +358,77 @@ def test_while_refusals_are_frequent_the_assumed_limit_grows_by_one_for_each_try
         limits.append(caller.pace.limit)
     assert limits[0] + 1 in limits
     assert limits[-1] == 250
+
+
+def at_its_limit(accepted, *, minutes=3):
+    """A caller that has been refused whatever it tried above so many a minute, and begins the next minute."""
+    caller = throttled_after(accepted)
+    end = caller.now + minutes * MINUTE
+    while caller.now < end or caller.now + caller.delay < end:
+        caller.now += caller.delay
+        ticket = caller.start()
+        caller.finish(ticket, Outcome.THROTTLED if ticket.probe else Outcome.ACCEPTED)
+    caller.now += MINUTE
+    assert caller.pace.limit == accepted
+    return caller
+
+
+def test_after_an_accident_below_the_limit_that_was_found_it_holds_again():
+    caller = at_its_limit(60)
+    for _ in range(30):
+        caller.ask()
+    caller.ask(Outcome.THROTTLED)
+    assert caller.pace.limit == 30
+    assert caller.ask() <= 1
+    assert caller.pace.limit == 60
+
+
+def test_a_limit_that_became_lower_is_found_at_once():
+    caller = at_its_limit(60)
+    for _ in range(30):
+        caller.ask()
+    waits = [caller.ask(Outcome.THROTTLED) for _ in range(4)]
+    assert caller.pace.limit == 30
+    assert waits == pytest.approx([0, 1, 2, 4])
+
+
+def test_refusals_that_follow_each_other_closely_do_not_make_tries_seldom():
+    caller = at_its_limit(60, minutes=6)
+    caller.ask()
+    caller.ask(Outcome.THROTTLED)
+    for _ in range(4):
+        caller.now += MINUTE
+        caller.ask()
+        caller.ask(Outcome.THROTTLED)
+        assert caller.pace.limit == 1
+        assert caller.delay <= LONGEST_LOWERED_S
+
+
+def test_a_minute_that_began_anew_in_between_does_not_double_the_assumed_limit():
+    caller = throttled_after(30)
+    for _ in range(3):
+        caller.ask(Outcome.THROTTLED)
+    # The clock's minute is over: as many again are accepted, although less than a minute has passed.
+    for _ in range(30):
+        caller.ask()
+    assert caller.now < MINUTE
+    caller.ask(Outcome.THROTTLED)
+    assert caller.pace.limit == 30
+
+
+@pytest.mark.parametrize("accepted", [20, 45])
+def test_another_number_in_less_than_a_minute_counts_with_what_was_accepted_before(accepted):
+    caller = throttled_after(30)
+    for _ in range(accepted):
+        caller.ask()
+    caller.ask(Outcome.THROTTLED)
+    assert caller.pace.limit == 30 + accepted
+
+
+def test_a_named_wait_that_did_not_help_again_and_again_is_not_believed():
+    caller = make_caller()
+    waits = [caller.ask(Outcome.THROTTLED, retry_after_s=0.5) for _ in range(LONG_STREAK + 3)]
+    assert waits[LONG_STREAK:] == pytest.approx([8, 16, 32])
 
 
 # Going on from where others were

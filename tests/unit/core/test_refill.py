@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.refill import DOUBLING_S, ENOUGH, EXCESS, FEW, MEMORY_S, SOME, SOON_S, TOO_MANY, Refill
+from exporter.core.refill import DOUBLING_S, DOUBT, ENOUGH, EXCESS, FEW, MEMORY_S, SOME, SOON_S, TOO_MANY, Refill
 
 MOST = 4.0
 
@@ -66,7 +66,7 @@ def test_the_rate_of_a_bucket_of_any_size_is_found_and_kept_with_few_refusals(ra
     refused = bucket.refused
     accepted = bucket.ask_for(600)
     assert accepted >= 0.95 * 600 * rate
-    assert bucket.refused - refused <= 0.015 * accepted + 600 / DOUBLING_S / 2
+    assert bucket.refused - refused <= 0.012 * accepted + 600 / DOUBLING_S / 2
 
 
 def test_nothing_is_assumed_before_there_were_enough_refusals():
@@ -77,7 +77,7 @@ def test_nothing_is_assumed_before_there_were_enough_refusals():
     assert refill.rate(last + 2) is None, "nothing was accepted since the last"
     refill.accept()
     refill.refuse(last + 4)
-    assert refill.rate(last + 4) == pytest.approx(3 / 6 * (1 + EXCESS + 1 / 3))
+    assert refill.rate(last + 4) == pytest.approx(3 / 6 * (1 + EXCESS + DOUBT / 3))
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,45 @@ def test_a_bucket_that_is_faster_than_all_that_is_sent_does_not_matter():
     assert refill.rate(last) is None
 
 
-def test_without_a_refusal_the_rate_is_tried_ever_faster():
+def test_without_a_refusal_the_rate_is_tried_ever_faster_the_sooner_the_shorter_it_was_learnt():
     refill = Refill(MOST)
-    last = refusals(refill, between=1, apart_s=5)
+    learnt_s = 10
+    last = refusals(refill, between=1, apart_s=learnt_s / 2)
     for _ in range(20):
         refill.accept()
-    rates = [refill.rate(last + DOUBLING_S * doublings) / 22 * (DOUBLING_S * doublings + 10) for doublings in (1, 2)]
-    excess = EXCESS + 1 / 2
-    assert rates == pytest.approx([(1 + 2 * excess) * 21 / 22, (1 + 4 * excess) * 21 / 22])
+    excess = EXCESS + DOUBT / 2
+    assert learnt_s < DOUBLING_S
+    assert [refill.rate(last + learnt_s * doublings) for doublings in (1, 2)] == pytest.approx(
+        [21 / (2 * learnt_s) * (1 + 2 * excess), 21 / (3 * learnt_s) * (1 + 4 * excess)]
+    )
+
+
+def test_a_rate_that_was_learnt_for_long_is_tried_faster_every_half_minute():
+    refill = Refill(MOST)
+    last = refusals(refill, between=1, apart_s=1)
+    for _ in range(100):
+        refill.accept()
+    refill.refuse(last + 2 * DOUBLING_S)
+    now, doubt = last + 2 * DOUBLING_S, EXCESS + DOUBT / 101
+    rates = [refill.rate(now + seconds) for seconds in (0, DOUBLING_S - 1, DOUBLING_S)]
+    assert rates[0] == rates[1]
+    assert rates[2] / rates[0] == pytest.approx((1 + 2 * doubt) / (1 + doubt), rel=1e-4)
+
+
+def test_what_a_full_bucket_had_no_room_for_does_not_lower_the_rate():
+    refill = Refill(MOST)
+    for moment, accepted in ((0, 0), (10, 1), (15, 5)):
+        for _ in range(accepted):
+            refill.accept()
+        refill.refuse(moment)
+    assert refill.rate(15) == pytest.approx(5 / 5 * (1 + EXCESS + DOUBT / 5))
+
+
+def test_a_bucket_that_refuses_nothing_any_more_is_forgotten():
+    refill = Refill(MOST)
+    last = refusals(refill, between=1, apart_s=1)
+    assert refill.rate(last + MEMORY_S - 1) == MOST
+    assert refill.rate(last + MEMORY_S) is None
 
 
 @pytest.mark.parametrize(("before", "after"), [(3.0, 1.0), (1.0, 2.0)])
