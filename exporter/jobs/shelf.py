@@ -22,10 +22,12 @@ class Kept:
     Attributes:
         rows: as they are staged, in the order of its pages.
         customer_columns: of the rows, beside those that the catalogue knows.
+        size_bytes: of the rows, about: to find it out for rows in many pieces takes longer than to copy them.
     """
 
     rows: pa.Table
     customer_columns: Sequence[str]
+    size_bytes: int
 
 
 class Shelf:
@@ -41,14 +43,13 @@ class Shelf:
     def put(self, fetch_id: str, fetch: Kept) -> None:
         """Keep *fetch*; where there is no room, until the next one comes."""
         self._last = None
-        size = fetch.rows.nbytes
-        if self._bytes + size > self._most_bytes:
+        if self._bytes + fetch.size_bytes > self._most_bytes:
             self._last = fetch_id, fetch
             return
         # Not copied, though pages of others that were decoded together with these are held, too: they came at the same
         # time, so most are kept anyway.
         self._kept[fetch_id] = fetch
-        self._bytes += size
+        self._bytes += fetch.size_bytes
 
     def get(self, fetch_id: str) -> Kept | None:
         """A fetch, if it is still here."""
@@ -59,7 +60,7 @@ class Shelf:
     def drop(self, fetch_id: str) -> None:
         """Nobody needs this fetch any more."""
         if kept := self._kept.pop(fetch_id, None):
-            self._bytes -= kept.rows.nbytes
+            self._bytes -= kept.size_bytes
         elif self._last and self._last[0] == fetch_id:
             self._last = None
 

@@ -294,7 +294,8 @@ class Staging:
         for seal, stored in sealed:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
             if seal.fetch_id not in self._outdated:
-                self._shelf.put(seal.fetch_id, Kept(stored, sorted(flagged.intersection(stored.column_names))))
+                size = table.nbytes * stored.num_rows // table.num_rows if table.num_rows else stored.nbytes
+                self._shelf.put(seal.fetch_id, Kept(stored, sorted(flagged.intersection(stored.column_names)), size))
         for done, page, _ in pages:
             if not done.done():
                 done.set_result(page.api_rows)

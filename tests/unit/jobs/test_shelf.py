@@ -7,7 +7,7 @@ ROW = 8
 
 
 def fetch(rows):
-    return Kept(pa.table({"count": pa.array(range(rows), pa.int64())}), ())
+    return Kept(pa.table({"count": pa.array(range(rows), pa.int64())}), (), ROW * rows)
 
 
 def test_a_fetch_is_here_until_it_is_dropped():
