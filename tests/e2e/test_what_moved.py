@@ -1,6 +1,7 @@
 """A window that is fetched again is compared with what was published; what did not change is left alone."""
 
 import asyncio
+import gc
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from exporter.core.manifest import Change, RunState, TaskState
 from exporter.core.moved import what_moved
 from exporter.core.partition import confirmed_key
 from exporter.core.report import DatasetName
+from exporter.core.staged import StagedFetch
 from exporter.errors import ConfigError, StoreError
 from exporter.store.memory import MemoryStore
 from tests.support.changed_source import change
@@ -73,6 +75,24 @@ async def test_where_nothing_changed_every_object_stays_as_it_was():
         (r.sha256, r.bytes, r.rows, r.columns) for r in first.objects
     ]
     assert (second.state, second.totals.bytes_out) == (RunState.OK, 0)
+
+
+async def test_what_was_found_unchanged_stays_staged_until_that_is_recorded_but_not_in_memory():
+    staged, remembered = [], []
+
+    class Looking(MemoryStore):
+        async def put(self, key, data, **condition):
+            if key == CONFIRMED:
+                staged.extend([info.key for info in await self.list("_staging/") if info.key.endswith(".arrow")])
+                gc.collect()
+                remembered.extend(held for held in gc.get_objects() if isinstance(held, StagedFetch))
+            return await super().put(key, data, **condition)
+
+    async with bench(store=Looking()) as b:
+        await b.run()
+        await b.run(Choice(full=True))
+    assert staged
+    assert remembered == []
 
 
 async def test_only_partitions_with_a_change_are_put_again_and_each_task_says_what_it_was():

@@ -27,7 +27,13 @@ OWN_FILES = 16
 SINK_FILES = 2 * 32
 
 #: How much more memory than until half of the pages it may take until the end: 36,000 outcomes, and the manifest.
-GROWTH = 1.25
+GROWTH = 1.1
+
+#: MB that any run may take, and how many times the bytes of its largest partition while that is merged.
+MOST_MB, MOST_PARTITIONS = 220, 1.5
+
+#: Bytes of a row of a partition in Arrow. Source: docs/decisions/0012, "Measured".
+ROW_BYTES = 270
 
 
 class Trial:
@@ -105,12 +111,14 @@ def main() -> int:
 def _report_run(trial: Trial, run: Ran, folder: Path, pages: int, rows: int) -> None:
     """Memory, files and sizes of the one run that exported."""
     shares = {share: run.peak_until(pages * share // 100) for share in (10, 50, 100)}
+    partition_mb = rows / len(list((folder / "lake").glob("*/month=*"))) * ROW_BYTES / 1e6
     files = max((sample.files for sample in run.samples), default=0)
     manifests = sorted((folder / "lake").glob("*/_manifests/*.json"))
     print(f"\npeak memory until 10 %, 50 %, 100 % of the pages: {', '.join(f'{mb:.0f}' for mb in shares.values())} MB")
     print(f"open files at once, sockets among them: {files}")
     print(f"manifest: {max(path.stat().st_size for path in manifests) / 1e6:.1f} MB")
     print(f"CPU per million rows: {run.cpu_s / rows * 1e6:.1f} s")
+    trial.at_most("peak memory in MB", run.peak_mb, MOST_MB + MOST_PARTITIONS * partition_mb)
     trial.at_most("peak memory at the end, beside that until half of the pages", shares[100], GROWTH * shares[50])
     trial.at_most("open files", files, CONNECTIONS + SINK_FILES + OWN_FILES)
     if run.code == 0:

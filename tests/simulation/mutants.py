@@ -89,9 +89,9 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "staged rows are deleted before they are published",
         "jobs/release.py",
-        "            publication = await self._publisher.publish(swap)\n",
-        "            await self._staging.release(dataset.name, [fetch.fetch_id for fetch in fetches])\n"
-        "            publication = await self._publisher.publish(swap)\n",
+        "        return await self._publisher.publish(swap)\n",
+        "        await self._staging.release(dataset.name, [fetch.fetch_id for fetch in fetches])\n"
+        "        return await self._publisher.publish(swap)\n",
     ),
     Defect(
         "the pace forgets requests in flight",
