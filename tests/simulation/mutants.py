@@ -108,8 +108,8 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "the old rows of a task stay beside the new ones",
         "tables/merge.py",
-        "    kept = _without(old, covered(_windows_in(old), tasks))\n",
-        "    kept = _without(old, covered(_windows_in(old), tasks)[1:])\n",
+        "    gone = set(covered({task for task, _ in published}, tasks))\n",
+        "    gone = set(covered({task for task, _ in published}, tasks)[1:])\n",
     ),
     Defect(
         "an older fetch replaces a newer one",

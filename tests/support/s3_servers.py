@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -271,6 +271,7 @@ def faulty_proxy(server: S3Server, on_done: OnDone = _look_away) -> Iterator[Fau
         upstream = urlsplit(server.endpoint_url).netloc
         faults: ClassVar[deque[Fault | None]] = deque()
         exchanges: ClassVar[list[Exchange]] = []
+        completing = threading.Lock()
         done = staticmethod(on_done)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Bound) as httpd:
@@ -287,6 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
     upstream: ClassVar[str]
     faults: ClassVar[deque[Fault | None]]
     exchanges: ClassVar[list[Exchange]]
+    completing: ClassVar[threading.Lock]
     done: ClassVar[OnDone]
 
     def _pass_through(self) -> None:
@@ -295,7 +297,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.faults.popleft() if self.faults else None
         answer = b""
         if fault is None or fault.reaches_server:
-            status, headers, answer = self._ask_server(body)
+            # SeaweedFS looks at a completion's condition and completes in two steps: of two at a time both may succeed.
+            completes = self.command == "POST" and "uploadId=" in self.path
+            with self.completing if completes else nullcontext():
+                status, headers, answer = self._ask_server(body)
             self.done(self.command, self.path)
         self.exchanges.append(Exchange(method=self.command, path=self.path, answer_bytes=len(answer)))
         if fault in (Fault.LOSE_REQUEST, Fault.LOSE_ANSWER):

@@ -20,10 +20,14 @@ class Source:
 
     def __init__(self, rows=ROWS):
         self.rows = rows
-        self.asked = []
+        self.requests = []
+
+    @property
+    def asked(self):
+        return [(request.offset, request.format) for request in self.requests]
 
     async def fetch(self, request):
-        self.asked.append((request.offset, request.format))
+        self.requests.append(request)
         lines = min(request.limit, max(0, self.rows - request.offset))
         as_json = request.format is Format.JSON
         return Page(
@@ -90,10 +94,13 @@ async def test_the_other_pages_are_asked_for_while_the_first_one_is_being_staged
 async def test_the_bytes_of_the_first_page_are_not_held_until_the_others_are_there():
     staging = Staging(first=asyncio.Event())
     staging.first.set()
-    fetching = asyncio.create_task(make_fetcher(Source(), staging, Format.JSON).fetch(make_task()))
+    source = Source()
+    fetching = asyncio.create_task(make_fetcher(source, staging, Format.JSON).fetch(make_task()))
     for _ in range(20):
         await asyncio.sleep(0)
-    held = {held.request.offset for held in gc.get_objects() if isinstance(held, Page)}
+    pages = [held for held in gc.get_objects() if isinstance(held, Page)]
+    held = {page.request.offset for page in pages if any(page.request is request for request in source.requests)}
+    del pages
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fetching
