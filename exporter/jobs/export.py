@@ -290,8 +290,11 @@ class _Run:
             if self._plan.tasks:
                 await self._work(whole, partial)
             manifests = await self._record(stopped=False)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._stop(flush=True))
+            raise
         except BaseException:
-            await asyncio.shield(self._stop())
+            await asyncio.shield(self._stop(flush=False))
             raise
         await self._clear_up()
         self._doors.observer(Ended(manifests=manifests))
@@ -309,8 +312,11 @@ class _Run:
         """The runs whose staging areas are ours."""
         return (self._me, *self._leftovers.owners)
 
-    async def _stop(self) -> None:
+    async def _stop(self, *, flush: bool) -> None:
         """Record how far the run came and leave what is staged to the next one, as far as the sink still takes it."""
+        if flush:
+            with suppress(ExporterError):
+                await self._staging.flush()
         with suppress(StoreError):
             self._doors.observer(Ended(manifests=await self._record(stopped=True)))
         with suppress(StoreError):

@@ -146,11 +146,12 @@ class Fetcher:
             page = await self.source.fetch(request)
             return page, await self._check_head(page)
 
-    async def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> None:
-        staged = self.staging.add(assembly, page, labels)
-        del page  # its bytes are not needed any more once they are read
-        rows = await staged
-        self.observer(PageStaged(task=assembly.task, rows=rows, total=assembly.total))
+    def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> Coroutine[Any, Any, None]:
+        """Hand *page* over at once; what is returned ends once it is safe, and holds none of its bytes meanwhile."""
+        return self._staged(assembly, self.staging.add(assembly, page, labels))
+
+    async def _staged(self, assembly: Assembly, rows: asyncio.Future[int]) -> None:
+        self.observer(PageStaged(task=assembly.task, rows=await rows, total=assembly.total))
 
     async def _check_head(self, page: Page) -> Labels | None:
         """Hold what stands above the rows against what was asked; what passed once passes again.

@@ -63,6 +63,10 @@ class Inbox:
             self._changed.clear()
             await self._changed.wait()
             await asyncio.sleep(0)  # who has just got a page may ask for the next one in the same turn
+        return self.empty()
+
+    def empty(self) -> Sequence[Arrival]:
+        """All that waits, whether it is enough or not."""
         taken, self._waiting = self._waiting, []
         if self._timer is not None:
             self._timer.cancel()

@@ -144,6 +144,11 @@ class Staging:
             for dataset, arrivals in _by_dataset(await self._inbox.take()):
                 await self._write(dataset, arrivals)
 
+    async def flush(self) -> None:
+        """Write what waits, since the run ends early."""
+        for dataset, arrivals in _by_dataset(self._inbox.empty()):
+            await self._write(dataset, arrivals)
+
     async def restore(self, assembly: Assembly, fetch: StagedFetch) -> None:
         """Fill *assembly* with the pages that are staged of *fetch*.
 

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from exporter.api.base import Outcome
 from exporter.app import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.partition import STAGING
-from exporter.jobs.events import PageStaged, TaskFetched
+from exporter.jobs.events import Attempted, PageStaged, TaskFetched
 from exporter.sandbox.faults import Fault
 from exporter.sandbox.options import SandboxOptions
 from exporter.store.memory import MemoryStore
@@ -110,6 +111,28 @@ def many_whole(left):
 async def sound(running, store, **changes):
     rows = expected(running.world, WINDOWS)
     await assert_sound(running, store, rows, **{**RECENT, **changes})
+
+
+@pytest.mark.parametrize("after", [1, 5, 9, 14])
+async def test_what_came_before_a_run_was_stopped_is_not_asked_for_again(after):
+    answered = 0
+
+    def stop_after_some(event):
+        nonlocal answered
+        answered += isinstance(event, Attempted) and event.attempt.outcome is Outcome.OK
+        if isinstance(event, Attempted) and answered == after:
+            running_task.cancel()
+
+    async with recent_bench() as running:
+        store = MemoryStore()
+        app = running.app(store, **RECENT)
+        app.is_running, app.clock = nobody_runs, lambda: NOW
+        running_task = asyncio.create_task(app.run(Choice(), stop_after_some))
+        with pytest.raises(asyncio.CancelledError):
+            await running_task
+        _, asked = await run(running, store)
+        assert asked == pages(running.world) - answered
+        await sound(running, store)
 
 
 async def test_pages_of_a_fetch_that_was_not_completed_are_used_while_they_are_fresh():
