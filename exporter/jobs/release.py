@@ -19,7 +19,7 @@ from exporter.jobs.account import Account
 from exporter.jobs.brake import Brake
 from exporter.jobs.events import NotPublished, Observer, PartitionPublished, Publishing
 from exporter.jobs.publish import Publication, Publisher
-from exporter.jobs.stage import Staging
+from exporter.jobs.stage import Staging, Use
 from exporter.tables.swap import Swap
 
 #: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
@@ -33,7 +33,7 @@ class _Unchanged:
     record: ObjectRecord
     tasks: Sequence[Task]
     confirmed: Sequence[Confirmation]
-    segments: Sequence[str]
+    staged: Sequence[Use]
 
 
 class Release:
@@ -117,7 +117,7 @@ class Release:
                 await self._confirm(dataset, confirmed, replaced)
             for found in unchanged:
                 self._account.published(found.record, found.tasks)
-                await self._staging.delete(found.segments)
+                await self._staging.delete(found.staged)
 
     async def _publish(self, partition: Partition, dataset: Dataset, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -139,15 +139,15 @@ class Release:
             return
         self._observer(PartitionPublished(object=publication.record, tasks=len(whole)))
         self._account.merged(whole, publication.changes, publication.entries)
-        segments = self._staging.forget(dataset.name, [fetch.fetch_id for fetch in fetches])
+        staged = self._staging.forget(dataset.name, [fetch.fetch_id for fetch in fetches])
         if publication.confirmed:
             # Recorded together with the others at the end; until then what was fetched stays staged.
-            unchanged = _Unchanged(publication.record, whole, publication.confirmed, segments)
+            unchanged = _Unchanged(publication.record, whole, publication.confirmed, staged)
             self._unchanged.setdefault(dataset.name, []).append(unchanged)
             return
         self._replaced.setdefault(dataset.name, []).extend(whole)
         self._account.published(publication.record, whole)
-        await self._staging.delete(segments)
+        await self._staging.delete(staged)
 
     async def _swap(
         self,

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -68,6 +69,14 @@ class Rows:
     fetched: Sequence[Fetched]
     customer_columns: tuple[str, ...]
     withheld: Mapping[str, Withheld]
+
+
+class Use(NamedTuple):
+    """A segment, and a fetch that is staged in it."""
+
+    segment: str
+    dataset: DatasetName
+    fetch_id: str
 
 
 class Staging:
@@ -209,28 +218,30 @@ class Staging:
         """Forget fetches that are published or given up, and delete the segments that nobody needs any more."""
         await self.delete(self.forget(dataset, fetch_ids))
 
-    def forget(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> Sequence[str]:
+    def forget(self, dataset: DatasetName, fetch_ids: Iterable[str]) -> Sequence[Use]:
         """Forget fetches that are published or given up.
 
         Returns:
-            The segments that nobody needs any more: to be deleted once that they are published is recorded.
+            The segments that they are staged in, which stay until it is recorded that they are published.
         """
-        unused: list[str] = []
+        uses: list[Use] = []
         for fetch_id in fetch_ids:
             fetch = self._fetches.pop((dataset, fetch_id), None)
             self._shelf.drop(fetch_id)
             self._outdated.discard(fetch_id)
-            for key in fetch.segments if fetch else ():
-                users = self._in_use.get(key, set())
-                users.discard((dataset, fetch_id))
-                if not users and key not in self._spared:
-                    self._in_use.pop(key, None)
-                    unused.append(key)
-        return unused
+            uses += [Use(key, dataset, fetch_id) for key in fetch.segments] if fetch else []
+        return uses
 
-    async def delete(self, segments: Sequence[str]) -> None:
-        """Delete staged objects that nobody needs any more."""
-        await few_at_once(self._store.delete, segments)
+    async def delete(self, uses: Iterable[Use]) -> None:
+        """Delete the segments that nobody needs any more once these fetches do not."""
+        unused: list[str] = []
+        for key, dataset, fetch_id in uses:
+            users = self._in_use.get(key, set())
+            users.discard((dataset, fetch_id))
+            if not users and key not in self._spared:
+                self._in_use.pop(key, None)
+                unused.append(key)
+        await few_at_once(self._store.delete, unused)
 
     async def _who_is_left_out(self) -> Suppressed:
         """As the list is now; where it has changed, staged objects may have been rewritten too."""

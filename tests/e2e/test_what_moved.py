@@ -18,6 +18,7 @@ from exporter.errors import ConfigError, StoreError
 from exporter.store.memory import MemoryStore
 from tests.support.changed_source import change
 from tests.support.exports import DATASET, bench, expected, groups, months, published, studio_id
+from tests.support.lives import segments
 
 JANUARY, FEBRUARY, MARCH = months()
 CONFIRMED = confirmed_key(DatasetName(DATASET))
@@ -93,6 +94,27 @@ async def test_what_was_found_unchanged_stays_staged_until_that_is_recorded_but_
         (manifest,) = await b.run(Choice(full=True))
     assert staged
     assert [fetch_id for fetch_id in remembered if fetch_id.startswith(manifest.run_id)] == []
+
+
+@pytest.mark.parametrize("changed", [JANUARY, FEBRUARY, MARCH])
+async def test_what_was_found_unchanged_stays_staged_also_beside_what_changed(changed):
+    staged = set()
+
+    class Looking(MemoryStore):
+        async def put(self, key, data, **condition):
+            if key == CONFIRMED:
+                for record in (await segments(self)).values():
+                    staged.update((page.studio, page.window.start) for page in record.pages)
+            return await super().put(key, data, **condition)
+
+    async with bench(store=Looking()) as b:
+        await b.run()
+        change(b.world.studios[0], changed)
+        (manifest,) = await b.run(Choice(full=True))
+        found = await confirmed(b.store)
+    assert len(found) == 4
+    assert staged >= set(found)
+    assert manifest.state is RunState.OK
 
 
 async def test_only_partitions_with_a_change_are_put_again_and_each_task_says_what_it_was():
