@@ -12,12 +12,12 @@ PAGE, RATE = 100, 250
 #: Connections, and seconds of a response.
 CONNECTIONS, LATENCY_S = 32, 0.1
 
-#: CPU seconds for a million rows as JSON; docs/benchmarks.md has what it is.
-CPU_S = 10.5
+#: CPU seconds for a million rows as JSON in windows of 278 rows; larger windows take less. Source: docs/load.md.
+CPU_S = 10.9
 
 #: Memory of a run besides its largest part, in MB, and what a task adds; bytes of a row in Arrow; how many times its
 #: size a part takes while it is merged. Source: docs/load.md.
-BASE_MB, TASK_MB, ROW_BYTES, COPIES = 220, 0.00056, 230, 3
+BASE_MB, TASK_MB, ROW_BYTES, COPIES = 170, 0.0004, 230, 1.5
 
 #: Pages in a staged segment, at the least.
 PAGES_A_SEGMENT = 4
