@@ -112,6 +112,7 @@ class Staging:
         self._on_sealed = on_sealed
         self._inbox = inbox
         self._number = 0
+        self._unwritten: tuple[str, bytes] | None = None
         self._shelf = Shelf()
         self._left_out = Suppressed()
         #: Fetches of which not all pages were staged by the list as it is now.
@@ -154,7 +155,9 @@ class Staging:
                 await self._write(dataset, arrivals)
 
     async def flush(self) -> None:
-        """Write what waits, since the run ends early."""
+        """Write what waits, since the run ends early; first what was being written, of which the rest may be a part."""
+        if self._unwritten:
+            await put_surely(self._store, *self._unwritten)
         for dataset, arrivals in _by_dataset(self._inbox.empty()):
             await self._write(dataset, arrivals)
 
@@ -302,7 +305,9 @@ class Staging:
         )
         rows = joined(stored for _, _, stored in pages)
         table = pa.concat_tables(rows, promote_options="default").combine_chunks()
-        await put_surely(self._store, key, encode_segment(record, table))
+        self._unwritten = key, encode_segment(record, table)
+        await put_surely(self._store, *self._unwritten)
+        self._unwritten = None
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
         flagged = self._customer_columns.setdefault(dataset.name, set())

@@ -135,6 +135,35 @@ async def test_what_came_before_a_run_was_stopped_is_not_asked_for_again(after):
         await sound(running, store)
 
 
+@pytest.mark.parametrize("segment", [0, 1, 3])
+async def test_what_was_being_staged_when_a_run_was_stopped_is_not_asked_for_again(segment):
+    answered = 0
+
+    def count(event):
+        nonlocal answered
+        answered += isinstance(event, Attempted) and event.attempt.outcome is Outcome.OK
+
+    class StoppedAtSegment(MemoryStore):
+        stopped = False
+
+        async def put(self, key, data, **condition):
+            if key.endswith(f"{segment:08}.arrow") and not self.stopped:
+                self.stopped = running_task.cancel()
+                await asyncio.Event().wait()
+            return await super().put(key, data, **condition)
+
+    async with recent_bench() as running:
+        store = StoppedAtSegment()
+        app = running.app(store, **{**RECENT, **FEW_AT_ONCE})
+        app.is_running, app.clock = nobody_runs, lambda: NOW
+        running_task = asyncio.create_task(app.run(Choice(), count))
+        with pytest.raises(asyncio.CancelledError):
+            await running_task
+        _, asked = await run(running, store)
+        assert asked == pages(running.world) - answered
+        await sound(running, store)
+
+
 async def test_pages_of_a_fetch_that_was_not_completed_are_used_while_they_are_fresh():
     async with recent_bench() as running:
         store, left = await die_with(running, some_of_each, **FEW_AT_ONCE)
