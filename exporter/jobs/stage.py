@@ -310,16 +310,22 @@ class Staging:
         self._unwritten = None
         for _, page, _ in pages:
             self._note(dataset.name, key, page)
+        if self._left_out != intake.suppressed:
+            self._outdated |= {page.fetch_id for _, page, _ in pages}
         flagged = self._customer_columns.setdefault(dataset.name, set())
         flagged |= customer_columns
         for seal, stored in sealed:
             self._fetches[dataset.name, seal.fetch_id].seal = seal
-            if seal.fetch_id not in self._outdated:
-                size = table.nbytes * stored.num_rows // table.num_rows if table.num_rows else stored.nbytes
-                self._shelf.put(seal.fetch_id, Kept(stored, sorted(flagged.intersection(stored.column_names)), size))
+            self._keep(seal.fetch_id, stored, flagged, table)
         for done, page, _ in pages:
             if not done.done():
                 done.set_result(page.api_rows)
+
+    def _keep(self, fetch_id: str, rows: pa.Table, customer_columns: set[str], written: pa.Table) -> None:
+        """Have rows of a whole fetch in memory while there is room; those that were just *written* tell their size."""
+        if fetch_id not in self._outdated:
+            size = written.nbytes * rows.num_rows // written.num_rows if written.num_rows else rows.nbytes
+            self._shelf.put(fetch_id, Kept(rows, sorted(customer_columns.intersection(rows.column_names)), size))
 
     def _assemble(self, assembly: Assembly, page: StagedPage, taken: Taken) -> tuple[Seal, pa.Table] | None:
         assembly.add(page, taken.whole, taken.stored)
