@@ -63,6 +63,13 @@ async def run(running, store, *, at=NOW, choice=None, is_running=nobody_runs, **
     return manifests, running.asked() - asked
 
 
+def begun(running, store, observer, **changes):
+    """A run that begins at NOW, as the task that it is."""
+    app = running.app(store, **{**RECENT, **changes})
+    app.is_running, app.clock = nobody_runs, lambda: NOW
+    return asyncio.create_task(app.run(Choice(), observer))
+
+
 class Left:
     """What is staged, page by page."""
 
@@ -125,9 +132,7 @@ async def test_what_came_before_a_run_was_stopped_is_not_asked_for_again(after):
 
     async with recent_bench() as running:
         store = MemoryStore()
-        app = running.app(store, **RECENT)
-        app.is_running, app.clock = nobody_runs, lambda: NOW
-        running_task = asyncio.create_task(app.run(Choice(), stop_after_some))
+        running_task = begun(running, store, stop_after_some)
         with pytest.raises(asyncio.CancelledError):
             await running_task
         _, asked = await run(running, store)
@@ -154,9 +159,7 @@ async def test_what_was_being_staged_when_a_run_was_stopped_is_not_asked_for_aga
 
     async with recent_bench() as running:
         store = StoppedAtSegment()
-        app = running.app(store, **{**RECENT, **FEW_AT_ONCE})
-        app.is_running, app.clock = nobody_runs, lambda: NOW
-        running_task = asyncio.create_task(app.run(Choice(), count))
+        running_task = begun(running, store, count, **FEW_AT_ONCE)
         with pytest.raises(asyncio.CancelledError):
             await running_task
         _, asked = await run(running, store)
