@@ -172,7 +172,7 @@ class Staging:
             if page.withheld:
                 # Rows that are missing cannot show that they repeat on a page to come.
                 raise ChangedError(f"{assembly.task}: people were left out of what was staged of it; fetched again")
-            assembly.add(page, piece, piece)
+            assembly.add(page, piece)
         assembly.resumed = True
 
     def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
