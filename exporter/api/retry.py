@@ -74,12 +74,26 @@ class RetryPolicy:
             UnavailableError: given up, from the last error.
             Exception: whatever else *attempt* raises, at once.
         """
-        tally = _Tally()
         began_at = self.clock()
+        try:
+            return await attempt(1)
+        except TransientError as error:
+            first = error
+        return await self._insist(where, attempt, first, began_at)
 
-        async def counted() -> T:
+    async def _insist(
+        self, where: object, attempt: Callable[[int], Awaitable[T]], first: TransientError, began_at: float
+    ) -> T:
+        """Go on after the *first* attempt's error."""
+        tally = _Tally()
+        ended = [first]
+
+        async def resumed() -> T:
+            """The first attempt as it ended, then new ones."""
             tally.made += 1
             try:
+                if ended:
+                    raise ended.pop()
                 return await attempt(tally.made)
             except RateLimitedError:
                 tally.throttled += 1
@@ -87,17 +101,6 @@ class RetryPolicy:
             except TransientError:
                 tally.failed += 1
                 raise
-
-        try:
-            return await counted()
-        except TransientError as error:
-            first = [error]
-
-        async def resumed() -> T:
-            """The first attempt as it ended, then new ones."""
-            if first:
-                raise first.pop()
-            return await counted()
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
