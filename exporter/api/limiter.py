@@ -11,13 +11,14 @@ runs, is asked of the permits.
 import asyncio
 import math
 from bisect import insort
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from exporter.core.pace import Outcome, Pace, Ticket
@@ -112,6 +113,27 @@ class _Lane:
         return bool(self.in_flight or self.pages or self.openings)
 
 
+class _Turn:
+    """One request's time on the wire; written out, since each page has one and a generator takes longer."""
+
+    __slots__ = ("_credential", "_day", "_gate", "_ticket")
+
+    _ticket: Ticket
+
+    def __init__(self, gate: "Gate", credential: CredentialKey, day: date) -> None:
+        self._gate = gate
+        self._credential = credential
+        self._day = day
+
+    async def __aenter__(self) -> None:
+        self._ticket = await self._gate.begin(self._credential, self._day)
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate.end(self._credential, self._ticket, error)
+
+
 class Gate:
     """Lets requests through, each credential at its pace, all within the connections there are."""
 
@@ -144,8 +166,7 @@ class Gate:
         self._held = False
         self._numbers = count()
 
-    @asynccontextmanager
-    async def turn(self, credential: CredentialKey, day: date = date.min) -> AsyncIterator[None]:
+    def turn(self, credential: CredentialKey, day: date = date.min) -> AbstractAsyncContextManager[None]:
         """Send one request inside the block; how the block ends tells how the request did.
 
         Args:
@@ -155,33 +176,35 @@ class Gate:
         Raises:
             CredentialError: the credential was refused before.
         """
+        return _Turn(self, credential, day)
+
+    async def begin(self, credential: CredentialKey, day: date) -> Ticket:
+        """Wait for a `turn`."""
         lane = self._lane(credential)
         if lane.refused:
             self.unused(credential)
             raise _again(lane.refused)
         while lane.reserved and not self._permits.stands(credential):
             self.unused(credential)
-        ticket = lane.reserved.pop(0) if lane.reserved else await self._wait(credential, lane, lane.pages, day)
-        outcome, retry_after_s = Outcome.FAILED, None
-        try:
-            yield
-            outcome = Outcome.ACCEPTED
-        except RateLimitedError as error:
-            outcome, retry_after_s = Outcome.THROTTLED, error.retry_after_s
-            raise
-        except CredentialError as error:
-            outcome = Outcome.ACCEPTED
-            self._refuse(lane, error)
-            raise
-        except (RejectedError, StudioError) as error:
-            if error.status is not None:
-                outcome = Outcome.ACCEPTED
+        return lane.reserved.pop(0) if lane.reserved else await self._wait(credential, lane, lane.pages, day)
+
+    def end(self, credential: CredentialKey, ticket: Ticket, error: BaseException | None) -> None:
+        """A turn is over, and ended in *error*."""
+        lane = self._lanes[credential]
+        outcome, retry_after_s = Outcome.ACCEPTED, None
+        match error:
+            case None:
                 lane.pace.prove()
-            raise
-        else:
-            lane.pace.prove()
-        finally:
-            self._release(credential, lane, ticket, outcome, retry_after_s)
+            case RateLimitedError():
+                outcome, retry_after_s = Outcome.THROTTLED, error.retry_after_s
+            case CredentialError():
+                self._refuse(lane, error)
+            case RejectedError() | StudioError() if error.status is not None:
+                lane.pace.prove()
+            case _:
+                outcome = Outcome.FAILED
+        lane.pace.finish(self._clock(), ticket, outcome, retry_after_s)
+        self._let_go(credential, lane)
 
     async def claim(self, credential: CredentialKey) -> bool:
         """Wait until the credential may be used; whether another run may have used it since this one began.
@@ -313,12 +336,6 @@ class Gate:
     def _look_again(self, credential: CredentialKey, lane: _Lane) -> None:
         self._enqueue(credential, lane)
         self._pump()
-
-    def _release(
-        self, credential: CredentialKey, lane: _Lane, ticket: Ticket, outcome: Outcome, retry_after_s: float | None
-    ) -> None:
-        lane.pace.finish(self._clock(), ticket, outcome, retry_after_s)
-        self._let_go(credential, lane)
 
     def _take_back(self, credential: CredentialKey, lane: _Lane, ticket: Ticket) -> None:
         """Nothing was sent."""
