@@ -11,10 +11,13 @@ import urllib.request
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Protocol
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
@@ -23,15 +26,13 @@ from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_qu
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
 from exporter.core.place import is_loopback
-from exporter.core.report import Dataset
 from exporter.core.studio import CredentialKey
-from exporter.core.window import Window
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError
 
 _CHUNK_BYTES = 64 * 1024
 
-#: Windows whose addresses are remembered; more than are open at a time.
-_MOST_STEMS = 1024
+#: Windows whose addresses and headers are remembered; more than are open at a time.
+_MOST_REMEMBERED = 1024
 
 #: How long a looked-up address is used.
 _DNS_CACHE_S = 300
@@ -94,57 +95,56 @@ class ReportClient:
         self._retry = retry or RetryPolicy(max_attempts=options.max_attempts)
         self._now = now
         self._on_attempt = on_attempt
-        self._stems: dict[tuple[int, str, Window, Format], tuple[Dataset, str]] = {}
+        self._remembered: dict[tuple[int, int, int, bool], _Common] = {}
 
     async def fetch(self, request: PageRequest) -> Page:
         """One page; see `ReportSource`. `DataError` where a report came in another shape than documented."""
-        url = URL(self._stem(request) + page_query(request, self._options), encoded=True)
+        common = self._common(request)
+        url = URL(common.stem + page_query(request, self._options), encoded=True)
+        return await self._retry.run(request, partial(self._attempt, request, url, common))
 
-        async def attempt(number: int) -> Page:
-            async with self._gate.turn(request.studio.credential, request.window.start):
-                return await self._attempt(request, url, number)
+    def _common(self, request: PageRequest) -> "_Common":
+        """What does not change from page to page, remembered: a window may have many."""
+        key = (id(request.dataset), id(request.studio), id(request.window), request.format is Format.CSV)
+        common = self._remembered.get(key)
+        if common is None:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            common = self._remembered[key] = _Common(request, build_stem(request, self._options))
+        return common
 
-        return await self._retry.run(request, attempt)
-
-    def _stem(self, request: PageRequest) -> str:
-        """`build_stem`, remembered: a window may have many pages."""
-        # The dataset is kept beside the address, so that its id belongs to no other while it is remembered.
-        key = (id(request.dataset), request.studio.id, request.window, request.format)
-        if key not in self._stems:
-            if len(self._stems) >= _MOST_STEMS:
-                self._stems.clear()
-            self._stems[key] = (request.dataset, build_stem(request, self._options))
-        return self._stems[key][1]
-
-    async def _attempt(self, request: PageRequest, url: URL, number: int) -> Page:
-        token = self._tokens[request.studio.credential]()
-        headers = build_headers(request, self._options, token)
-        body = _Body(self._options.max_body_bytes)
-        outcome, status = Outcome.FAILED, None
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            answer = await self._ask(request, url, headers, body)
-            status = answer.status
-            page = parse_answer(request, answer, self._options, secret=token)
-            outcome = Outcome.OK
-            return page
-        except RateLimitedError:
-            outcome = Outcome.THROTTLED
-            raise
-        finally:
-            self._on_attempt(
-                Attempt(
-                    request=request,
-                    number=number,
-                    outcome=outcome,
-                    status=status,
-                    size_bytes=body.size_bytes,
-                    seconds=clock() - began,
+    async def _attempt(self, request: PageRequest, url: URL, common: "_Common", number: int) -> Page:
+        credential = request.studio.credential
+        async with self._gate.turn(credential, request.window.start):
+            token = self._tokens[credential]()
+            if token != common.token:
+                common.token, common.headers = token, CIMultiDict(build_headers(request, self._options, token))
+            body = _Body(self._options.max_body_bytes)
+            outcome, status = Outcome.FAILED, None
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            try:
+                answer = await self._ask(request, url, common.headers, body)
+                status = answer.status
+                page = parse_answer(request, answer, self._options, secret=token)
+                outcome = Outcome.OK
+                return page
+            except RateLimitedError:
+                outcome = Outcome.THROTTLED
+                raise
+            finally:
+                self._on_attempt(
+                    Attempt(
+                        request=request,
+                        number=number,
+                        outcome=outcome,
+                        status=status,
+                        size_bytes=body.size_bytes,
+                        seconds=clock() - began,
+                    )
                 )
-            )
 
-    async def _ask(self, request: PageRequest, url: URL, headers: Mapping[str, str], body: "_Body") -> RawAnswer:
+    async def _ask(self, request: PageRequest, url: URL, headers: CIMultiDict[str], body: "_Body") -> RawAnswer:
         """One exchange, within the time limit."""
         seconds = self._options.timeout_s
         try:
@@ -172,6 +172,23 @@ class ReportClient:
             ) from error
         except _BREAKS as error:
             raise _translate(request, error, seconds) from error
+
+
+@dataclass(slots=True)
+class _Common:
+    """What the requests for all pages of one window have in common.
+
+    Attributes:
+        first: of them; kept, so that the ids of what it names belong to nothing else meanwhile.
+        stem: what their addresses begin with.
+        token: that *headers* hold.
+        headers: of each.
+    """
+
+    first: PageRequest
+    stem: str
+    token: str | None = None
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
 
 
 class _TooLargeError(Exception):
