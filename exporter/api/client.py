@@ -29,8 +29,6 @@ from exporter.core.place import is_loopback
 from exporter.core.studio import CredentialKey
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError
 
-_CHUNK_BYTES = 64 * 1024
-
 #: Windows whose addresses and headers are remembered; more than are open at a time.
 _MOST_REMEMBERED = 1024
 
@@ -203,7 +201,7 @@ async def _receive(response: aiohttp.ClientResponse, body: "_Body") -> bytes:
     """The whole body; nothing where an error's body is broken, since the status alone says what to do."""
     try:
         body.begin(response.headers.get("Content-Encoding", ""))
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        while chunk := await response.content.readany():
             body.feed(chunk)
         return body.end()
     except (_TooLargeError, *_BREAKS):
