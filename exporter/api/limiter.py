@@ -103,10 +103,9 @@ class _Lane:
                 return queue[0]
         return None
 
-    def rank(self) -> _Rank | None:
-        """Which lanes go before which, the least first; None where nobody waits."""
-        waiter = self.next_waiter()
-        return (not self.pages, waiter.day) if waiter else None
+    def rank_of(self, waiter: _Waiter) -> _Rank:
+        """Which lanes go before which, the least first; *waiter* is the next one."""
+        return not self.pages, waiter.day
 
     @property
     def active(self) -> bool:
@@ -254,7 +253,7 @@ class Gate:
     @property
     def _share(self) -> int:
         """Requests that each lane may have in flight."""
-        return math.ceil(self._max / max(1, len(self._active)))
+        return -(-self._max // max(1, len(self._active)))
 
     def _lane(self, credential: CredentialKey) -> _Lane:
         lane = self._lanes.get(credential)
@@ -285,11 +284,12 @@ class Gate:
 
     def _pump(self) -> None:
         """Grant turns, one lane after the other, until nobody can be let through."""
+        if self._held or self._in_flight >= self._max:
+            return
         now, share = self._clock(), self._share
-        while self._in_flight < self._max and not self._held and (following := self._next_lane()):
-            credential, lane = following
-            waiter = lane.next_waiter()
-            if waiter is None or lane.in_flight >= share:
+        while self._in_flight < self._max and not self._held and (following := self._next_waiter()):
+            credential, lane, waiter = following
+            if lane.in_flight >= share:
                 continue
             delay = lane.pace.delay_s(now)
             if delay > 0:
@@ -311,12 +311,15 @@ class Gate:
 
     def _enqueue(self, credential: CredentialKey, lane: _Lane) -> None:
         """Look at *lane* once it is its turn."""
-        rank = lane.rank()
-        if rank and (credential not in self._ranks or rank < self._ranks[credential]):
+        waiter = lane.next_waiter()
+        if waiter is None:
+            return
+        rank = lane.rank_of(waiter)
+        if credential not in self._ranks or rank < self._ranks[credential]:
             self._ranks[credential] = rank
             heappush(self._queue, (rank, next(self._numbers), credential))
 
-    def _next_lane(self) -> tuple[CredentialKey, _Lane] | None:
+    def _next_waiter(self) -> tuple[CredentialKey, _Lane, _Waiter] | None:
         """Whose turn it is."""
         while self._queue:
             rank, _, credential = heappop(self._queue)
@@ -324,8 +327,9 @@ class Gate:
                 continue  # it stood here twice, and was looked at
             del self._ranks[credential]
             lane = self._lanes[credential]
-            if lane.rank() == rank:
-                return credential, lane
+            waiter = lane.next_waiter()
+            if waiter and lane.rank_of(waiter) == rank:
+                return credential, lane, waiter
             self._enqueue(credential, lane)  # what it stood here for waits no more
         return None
 
