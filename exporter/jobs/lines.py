@@ -14,12 +14,14 @@ from exporter.core.plan import Task
 from exporter.core.summary import worst
 from exporter.core.text import printable
 from exporter.jobs.events import (
+    Attempted,
     ClockBehind,
     Ended,
     Event,
     HeldAgainst,
     NotPublished,
     NotTold,
+    PageStaged,
     PartitionPublished,
     Planned,
     Refetched,
@@ -103,9 +105,9 @@ class LineLog:
 
     def _tell_trouble(self, now: float) -> None:
         seen = (self._meter.unanswered, self._meter.throttled)
-        unanswered, throttled = (new - old for new, old in zip(seen, self._told, strict=True))
-        if not unanswered and not throttled:
+        if seen == self._told:
             return
+        unanswered, throttled = (new - old for new, old in zip(seen, self._told, strict=True))
         self._told_at, self._told = now, seen
         self._put(
             Line(
@@ -124,6 +126,8 @@ class LineLog:
 def describe(event: Event) -> Line | None:
     """The line that *event* deserves, if any."""
     match event:
+        case Attempted() | PageStaged():  # first, since there are two for each page
+            return None
         case Planned(plan=plan):
             least = f"at least {event.least_requests} requests"
             return Line(

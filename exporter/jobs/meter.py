@@ -84,15 +84,15 @@ class Meter:
     def note(self, event: Event) -> None:
         """Count *event*."""
         match event:
+            case Attempted():
+                self._attempted(event.attempt)
+            case PageStaged():
+                self._staged(event)
             case Planned():
                 self.run_id = event.run_id
                 self.allowed = self.requests_per_minute * len(event.plan.lanes())
                 self._tasks = len(event.plan.tasks)
                 self._started = self.clock()
-            case Attempted(attempt=attempt):
-                self._attempted(attempt)
-            case PageStaged():
-                self._staged(event)
             case Refetched():
                 self._open.pop(event.task.id, None)
             case TaskFetched():
