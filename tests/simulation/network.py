@@ -28,6 +28,9 @@ BASE_URL = f"https://api.example.test{BASE_PATH}"
 _USUAL_S = 0.2
 _SLOW_S = 35.0
 
+#: Of a body, read at once at most.
+_PIECE_BYTES = 64 * 1024
+
 
 class Api:
     """The one API that all processes ask."""
@@ -61,13 +64,16 @@ class _Content:
     body: bytes
     cut: bool
 
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """The body in pieces; half of it where it is cut."""
-        end = len(self.body) // 2 if self.cut else len(self.body)
-        for start in range(0, end, size):
-            yield self.body[start : min(start + size, end)]
+    def __post_init__(self) -> None:
         if self.cut:
+            self.body = self.body[: len(self.body) // 2]
+
+    async def readany(self) -> bytes:
+        """The next piece of the body; half of it and an error where it is cut."""
+        piece, self.body = self.body[:_PIECE_BYTES], self.body[_PIECE_BYTES:]
+        if self.cut and not piece:
             raise aiohttp.ClientPayloadError("cut off")
+        return piece
 
 
 @dataclass(slots=True)

@@ -60,8 +60,9 @@ class _Session:
 class _Content:
     body: bytes
 
-    async def iter_chunked(self, _size: int) -> AsyncIterator[bytes]:
-        yield self.body
+    async def readany(self) -> bytes:
+        body, self.body = self.body, b""
+        return body
 
 
 def timed_run(config: str, environ: Mapping[str, str], *, rows: int, latency_s: float) -> TimedRun:
