@@ -1,8 +1,7 @@
 """The door to the report API: what a job may ask of whoever stands behind it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from exporter.core.answer import Page, PageRequest
 
@@ -15,8 +14,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One request that had its turn.
 
     Attributes:

@@ -1,8 +1,12 @@
-"""One answer of the report API, before its rows are decoded."""
+"""One answer of the report API, before its rows are decoded.
+
+What is made for each page, here and elsewhere, is a tuple: a frozen dataclass takes twice as long to make.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio
@@ -20,8 +24,7 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRequest:
+class PageRequest(NamedTuple):
     """What is asked of the API for one page.
 
     Attributes:
@@ -69,8 +72,7 @@ class Header:
     priority: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(NamedTuple):
     """One response of at most `limit` rows.
 
     Attributes:

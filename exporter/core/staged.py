@@ -7,6 +7,7 @@ staged by one run and completed by another; a sealed fetch has all its pages and
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from exporter.core.ledger import NOTHING_WITHHELD, Withheld
 from exporter.core.report import DatasetName, GrainId
@@ -14,8 +15,7 @@ from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagedPage:
+class StagedPage(NamedTuple):
     """One page of a fetch, as it stands in a segment.
 
     Attributes:

@@ -209,7 +209,7 @@ class Fetcher:
         if key not in self._labels:
             if len(self._labels) >= _MOST_LABELS:
                 self._labels.clear()
-            request = replace(page.request, format=Format.JSON, offset=0, limit=1)
+            request = page.request._replace(format=Format.JSON, offset=0, limit=1)
             answer = await self.source.fetch(request)
             check_headers(answer, dataset)
             self._labels[key] = learn_labels(answer.headers)

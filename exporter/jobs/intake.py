@@ -8,13 +8,14 @@ list of people who are left out.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.core.answer import Format, Page
 from exporter.core.erasure import Suppressed
-from exporter.core.ledger import Withheld
+from exporter.core.ledger import NOTHING_WITHHELD, Withheld
 from exporter.core.report import Dataset
 from exporter.errors import DataError, ExporterError
 from exporter.tables import privacy
@@ -43,8 +44,7 @@ class Arrival:
             self.done.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """One page's rows.
 
     Attributes:
@@ -106,7 +106,7 @@ class Intake:
         start = 0
         for arrival, api_rows in zip(group, decoded.page_rows, strict=True):
             rows = api_rows * periods
-            page, gone = Piece(complete, start, rows), Withheld()
+            page, gone = Piece(complete, start, rows), NOTHING_WITHHELD
             kept = Piece(stored, start, rows) if hidden else page
             if self.suppressed:
                 found = self._left_out(arrival, decoded.table.slice(start, rows), decoded.customer_columns)

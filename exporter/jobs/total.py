@@ -30,7 +30,7 @@ async def ask_total(source: ReportSource, dataset: Dataset, studio: Studio, days
     plain = replace(dataset, columns=columns, pivot=Pivot.ALL, drop=frozenset(), hash=frozenset())
     request = PageRequest(dataset=plain, studio=studio, window=days, format=Format.JSON, grand_total=True)
     if not spec.measures:
-        page = await source.fetch(replace(request, limit=1))
+        page = await source.fetch(request._replace(limit=1))
         if page.total is None:
             raise DataError(f"{request}: the API does not tell how many rows there are")
         return page.total
@@ -39,13 +39,13 @@ async def ask_total(source: ReportSource, dataset: Dataset, studio: Studio, days
         # Pages need one order, so the columns that it insists on are asked for, and thereby sorted by.
         insisted = {header.key for header in page.headers}
         columns = tuple(column for column in spec.columns if column.key in insisted)
-        request = replace(request, dataset=replace(plain, columns=columns))
+        request = request._replace(dataset=replace(plain, columns=columns))
         page = await source.fetch(request)
     total = 0
     while True:
         decoded = decode_pages([page], request.dataset)
         total += pc.sum(decoded.table.column(COUNT)).as_py() or 0
-        request = replace(request, offset=request.offset + request.limit)
+        request = request._replace(offset=request.offset + request.limit)
         is_last = decoded.page_rows[0] < request.limit if page.total is None else request.offset >= page.total
         if is_last:
             return total

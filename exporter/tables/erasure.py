@@ -114,7 +114,7 @@ def leave_out_staged(record: SegmentRecord, table: pa.Table, left_out: LeftOut) 
     pages, start = [], 0
     for page in record.pages:
         theirs = withheld(table.slice(start, page.rows), found.slice(start, page.rows))
-        pages.append(replace(page, rows=page.rows - theirs.rows, withheld=page.withheld + theirs))
+        pages.append(page._replace(rows=page.rows - theirs.rows, withheld=page.withheld + theirs))
         start += page.rows
     return replace(record, pages=tuple(pages)), table.filter(pc.invert(found))
 

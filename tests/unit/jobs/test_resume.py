@@ -71,7 +71,7 @@ async def test_what_a_run_over_other_studios_left_is_taken_by_anyone_after_a_wee
 def test_a_fetch_is_gone_on_with_for_a_while_after_its_last_page_however_long_it_takes():
     fetch = staged(250, 250)
     key, last = fetch.pages[100]
-    fetch.pages[100] = (key, replace(last, received_at=LATER + timedelta(hours=2)))
+    fetch.pages[100] = (key, last._replace(received_at=LATER + timedelta(hours=2)))
     task = make_task(make_studio(), month("2025-01"))
 
     def is_used(after):
@@ -79,7 +79,7 @@ def test_a_fetch_is_gone_on_with_for_a_while_after_its_last_page_however_long_it
 
     assert is_used(timedelta(hours=2, minutes=14))
     assert not is_used(timedelta(hours=2, minutes=16))
-    fetch.pages[100] = (key, replace(last, received_at=LATER + timedelta(hours=13)))
+    fetch.pages[100] = (key, last._replace(received_at=LATER + timedelta(hours=13)))
     assert not is_used(timedelta(hours=13, minutes=1)), "what began half a day ago begins anew"
 
 
