@@ -85,7 +85,8 @@ class Intake:
         groups: dict[object, list[Arrival]] = {}
         for arrival in sorted(arrivals, key=lambda arrival: (arrival.assembly.fetch_id, arrival.page.request.offset)):
             page = arrival.page
-            shape = page.headers or page.body[: page.body.find(b"\n")]
+            # Equal headers are mostly one object, and comparing them all takes long; at worst they are decoded apart.
+            shape = id(page.headers) if page.headers else page.body[: page.body.find(b"\n")]
             groups.setdefault((page.format, shape, id(arrival.labels)), []).append(arrival)
         for group in (few for alike in groups.values() for few in _in_fews(alike)):
             try:
