@@ -187,7 +187,7 @@ class Pace:
         """A request ended: answered, failed or given up."""
         self._forget(now)
         self._in_flight -= 1
-        _note(self._ended, now)
+        insort(self._ended, now)  # what was taken up may lie ahead
         if ticket.probe:
             self._probing = False
         self._refused_share += 0.03 * ((outcome is Outcome.THROTTLED) - self._refused_share)
@@ -209,7 +209,7 @@ class Pace:
     def _accept(self, now: float, ticket: Ticket) -> None:
         latency = now - ticket.sent_at
         self._latency_s = latency if not self._latency_s else 0.8 * self._latency_s + 0.2 * latency
-        _note(self._accepted, now)
+        insort(self._accepted, now)
         self._refill.accept()
         self._taken += 1
         streak, self._refusals = self._refusals, 0
@@ -314,11 +314,3 @@ class Pace:
         for times in (self._ended, self._accepted):
             while times and times[0] <= now - WINDOW_S - SLACK_S:
                 times.popleft()
-
-
-def _note(times: deque[float], now: float) -> None:
-    """Put *now* among *times*, which rise; only what was taken up may lie ahead."""
-    if times and times[-1] > now:
-        insort(times, now)
-    else:
-        times.append(now)
