@@ -20,6 +20,7 @@ from exporter.api.base import Outcome
 from exporter.api.client import ReportClient, open_session
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
+from exporter.core.answer import Format
 from exporter.errors import (
     CredentialError,
     DataError,
@@ -73,6 +74,7 @@ class Setting:
     """A client and all that can be seen of it."""
 
     def __init__(self, session, options, *, token=TOKEN):
+        self.token = token
         self.gate = RecordingGate()
         self.waits = []
         self.attempts = []
@@ -80,7 +82,7 @@ class Setting:
         self.client = ReportClient(
             session,
             options,
-            {CREDENTIAL: lambda: token},
+            {CREDENTIAL: lambda: self.token},
             self.gate,
             retry=retry,
             now=lambda: NOW,
@@ -239,6 +241,21 @@ async def test_no_failure_shows_the_token(made, answers, caplog, failure):
         await made.fetch()
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
     assert TOKEN not in caplog.text
+
+
+async def test_pages_of_a_window_carry_the_token_of_their_time_and_what_they_accept(made, answers):
+    answers.get(ANY, repeat=True, body=envelope())
+    await made.fetch()
+    await made.client.fetch(REQUEST._replace(format=Format.CSV))
+    made.token = "another"
+    await made.client.fetch(REQUEST._replace(offset=100))
+    headers = [call.kwargs["headers"] for calls in answers.requests.values() for call in calls]
+    seen = [(sent["Authorization"], sent["Accept"]) for sent in headers]
+    assert seen == [
+        (f"Bearer {TOKEN}", "application/json"),
+        (f"Bearer {TOKEN}", "text/csv"),
+        ("Bearer another", "application/json"),
+    ]
 
 
 async def test_a_token_that_no_header_can_carry_asks_nothing(answers):
