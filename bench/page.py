@@ -77,8 +77,8 @@ STEPS = {
         (
             "Requests and bytes of narrow queries over S3, beside one Parquet file for each task (studio and month), as"
             " pyarrow writes it where nobody says how, in folders by month, or by studio and month. Same rows, same"
-            " answers. Spark's connector fetches objects below 8 MB whole, so in bytes it spares what compresses, and"
-            " no more. docs/reading.md says what to make of it."
+            " answers. By itself Spark's connector fetches objects below 8 MB whole, so in bytes it spares what"
+            " compresses, and no more; docs/reading.md has the three settings with which it fetches only ranges."
         ),
         ["-m", "bench.readers"],
     ),

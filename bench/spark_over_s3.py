@@ -1,7 +1,7 @@
 """One Spark, one query: a JSON object on its input, the rows as JSON on its output.
 
 Needs pyspark and its S3 connector (`make test-spark`). The object has `endpoint_url`, `access_key`, `secret_key`,
-`path` (of the lake) and `statement`, which calls it "lake".
+`path` (of the lake), `statement`, which calls it "lake", and `settings` of its own.
 """
 
 import json
@@ -33,7 +33,7 @@ def main():
         "spark.hadoop.fs.s3a.path.style.access": "true",
     }
     builder = SparkSession.builder.master("local[2]")
-    for name, value in settings.items():
+    for name, value in (settings | asked["settings"]).items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.read.parquet(asked["path"]).createOrReplaceTempView("lake")

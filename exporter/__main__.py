@@ -1,5 +1,6 @@
 """`exporter` and `python -m exporter`."""
 
+import gc
 import signal
 import sys
 
@@ -10,7 +11,10 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Until an event loop takes over, SIGTERM means what Ctrl-C means.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run())
+    code = run()
+    # The interpreter would search all that libraries have made for cycles, just before the memory goes anyway.
+    gc.freeze()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 
+from exporter.api.envelope import EnvelopeReader, TooManyHeadersError
 from exporter.api.protocol import AUTH_SCHEMES, ApiOptions
-from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Format, Header, Page, PageRequest
+from exporter.core.answer import MOST_COLUMNS, Format, Page, PageRequest
 from exporter.core.text import excerpt
 from exporter.errors import (
     CredentialError,
@@ -42,9 +41,6 @@ _LONGEST_COMPLAINT = 64 * 1024
 
 #: What separates the values of a body: there are at most so many more values than separators.
 _SEPARATORS = (b",", b"\n", b"\r")
-
-#: The description of all columns at most, in bytes.
-_LONGEST_HEADERS = 1024 * 1024
 
 #: Charsets that a body is read in. Python knows many more, of which some take time without end for a long text.
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -94,7 +90,14 @@ class RawAnswer:
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
 
-def parse_answer(request: PageRequest, answer: RawAnswer, options: ApiOptions, *, secret: str = "") -> Page:
+def parse_answer(
+    request: PageRequest,
+    answer: RawAnswer,
+    options: ApiOptions,
+    *,
+    secret: str = "",
+    envelopes: EnvelopeReader | None = None,
+) -> Page:
     """The page that *answer* is.
 
     Args:
@@ -102,6 +105,7 @@ def parse_answer(request: PageRequest, answer: RawAnswer, options: ApiOptions, *
         answer: what came.
         options: how it was asked, for the way out in a message.
         secret: the token; masked where the server repeats it.
+        envelopes: remembers the envelopes of answers before; None where there are none.
 
     Raises:
         UnavailableError: no usable answer; may pass.
@@ -120,7 +124,7 @@ def parse_answer(request: PageRequest, answer: RawAnswer, options: ApiOptions, *
     if media_type == "text/html" or first == b"<":
         raise UnavailableError(f"{request}: an HTML page instead of {_name(request.format)}", status=answer.status)
     if "json" in media_type or (first == b"{" and media_type != "text/csv"):
-        return _parse_envelope(request, answer, body)
+        return _parse_json(request, answer, body, envelopes or EnvelopeReader())
     if request.format is Format.CSV and media_type in _CSV_TYPES:
         _refuse_overfull(request, body)
         return Page(
@@ -158,6 +162,8 @@ def _to_utf8(request: PageRequest, answer: RawAnswer) -> bytes:
     charset = named.group(1) if named else "utf-8"
     if charset.lower() not in _CHARSETS:
         raise _unreadable(request, answer, charset)
+    if charset.lower() in _UTF8 and answer.body.isascii():
+        return answer.body
     try:
         text = answer.body.decode(charset)
     except ValueError as error:
@@ -171,49 +177,22 @@ def _unreadable(request: PageRequest, answer: RawAnswer, charset: str) -> Unavai
     return UnavailableError(f"{request}: the answer is no text in {_excerpt(charset)}", status=answer.status)
 
 
-_Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
-
-
-class _Sorted(msgspec.Struct):
-    order: str | None = None
-    priority: float | None = None
-
-
-class _ColumnHeader(msgspec.Struct):
-    key: _Name
-    label: _Name | None = None
-    required: bool | None = None
-    holds_customer_id: bool | None = None
-    sorted: _Sorted | None = None
-
-
-_ColumnHeaders = Annotated[list[_ColumnHeader], msgspec.Meta(max_length=MOST_COLUMNS)] | None
-
-
-class _Envelope(msgspec.Struct):
-    """The JSON answer. None of its keys is documented as required. Source: CONTRACT section 2."""
-
-    total: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    column_headers: msgspec.Raw = msgspec.Raw(b"null")
-    rows: msgspec.Raw = msgspec.Raw(b"null")
-
-
-def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Page:
+def _parse_json(request: PageRequest, answer: RawAnswer, body: bytes, envelopes: EnvelopeReader) -> Page:
     if not body[:_READ_CHARS].lstrip().startswith(b"{"):
         raise UnavailableError(f"{request}: the answer is no JSON object", status=answer.status)
     try:
-        envelope = msgspec.json.decode(body, type=_Envelope)
-        if len(bytes(envelope.column_headers)) > _LONGEST_HEADERS:
-            raise DataError(f"{request}: the answer describes its columns in too many bytes; the API may have changed")
-        headers = _headers(bytes(envelope.column_headers))
+        total, headers, rows = envelopes.read(body, request.limit)
+    except TooManyHeadersError:
+        raise DataError(
+            f"{request}: the answer describes its columns in too many bytes; the API may have changed"
+        ) from None
     except msgspec.ValidationError as error:
         raise DataError(
             f"{request}: the answer is no report as documented ({error}); the API may have changed"
         ) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnavailableError(f"{request}: the answer is no complete JSON", status=answer.status) from error
-    rows = bytes(envelope.rows)
-    if rows == b"null" and envelope.total == 0:
+    if rows == b"null" and total == 0:
         rows = b"[]"
     if not rows.startswith(b"["):
         raise DataError(f"{request}: the answer holds no list of rows; the API may have changed")
@@ -222,28 +201,10 @@ def _parse_envelope(request: PageRequest, answer: RawAnswer, body: bytes) -> Pag
         request=request,
         format=Format.JSON,
         headers=headers,
-        total=envelope.total,
+        total=total,
         body=rows,
         received_at=answer.received_at,
         size_bytes=answer.size_bytes,
-    )
-
-
-@lru_cache(maxsize=16)
-def _headers(raw: bytes) -> tuple[Header, ...]:
-    """The headers in *raw*, which is the same for every page of a report."""
-    return tuple(_header(column) for column in msgspec.json.decode(raw, type=_ColumnHeaders) or ())
-
-
-def _header(column: _ColumnHeader) -> Header:
-    ranked = column.sorted or _Sorted()
-    return Header(
-        key=column.key,
-        label=column.label or "",
-        required=bool(column.required),
-        holds_customer_id=bool(column.holds_customer_id),
-        order=ranked.order,
-        priority=ranked.priority,
     )
 
 

@@ -22,6 +22,7 @@ from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
 from exporter.api.base import Attempt, Outcome
+from exporter.api.envelope import EnvelopeReader
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
@@ -93,6 +94,7 @@ class ReportClient:
         self._retry = retry or RetryPolicy(max_attempts=options.max_attempts)
         self._now = now
         self._on_attempt = on_attempt
+        self._envelopes = EnvelopeReader()
         self._remembered: dict[tuple[int, int, int, bool], _Common] = {}
 
     async def fetch(self, request: PageRequest) -> Page:
@@ -124,7 +126,7 @@ class ReportClient:
             try:
                 answer = await self._ask(request, url, common.headers, body)
                 status = answer.status
-                page = parse_answer(request, answer, self._options, secret=token)
+                page = parse_answer(request, answer, self._options, secret=token, envelopes=self._envelopes)
                 outcome = Outcome.OK
                 return page
             except RateLimitedError:
@@ -172,7 +174,7 @@ class ReportClient:
             raise _translate(request, error, seconds) from error
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Common:
     """What the requests for all pages of one window have in common.
 

@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -90,10 +89,9 @@ def read_csv(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> Colu
 
 def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> Columns | None:
     """As `read_csv`, with the parser's own columns; None where something is out of the ordinary."""
-    texts = _ordinary(pages)
-    if texts is None or len(keys) == 1:
+    bodies = _ordinary(pages)
+    if bodies is None or len(keys) == 1:
         return None
-    bodies = [text.body for text in texts]
     if any(b'"' in body for body in bodies):
         found = [table for body in bodies if (table := _parse(body, keys)) is not None]
         if len(found) < len(bodies):
@@ -102,14 +100,14 @@ def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> 
         whole = pa.concat_tables(found)
     else:
         # Without quotes every line is a row, so all pages can be parsed in one go and told apart afterwards.
-        page_rows = [text.lines for text in texts]
+        page_rows = [_count_lines(body) for body in bodies]
         parsed = _parse(b"".join(bodies), keys)
         if parsed is None or parsed.num_rows != sum(page_rows):
             return None
         whole = parsed
     arrays: dict[str, pa.Array] = {}
     for leaf in layout.leaves:
-        column = whole.column(leaf.key).combine_chunks() if leaf.key in keys else pa.nulls(whole.num_rows, pa.string())
+        column = _in_one_piece(whole.column(leaf.key)) if leaf.key in keys else pa.nulls(whole.num_rows, pa.string())
         if leaf.type is ColumnType.FLOAT64:
             return None
         if leaf.type is ColumnType.INT64:
@@ -123,15 +121,8 @@ def read_quickly(pages: Sequence[Page], keys: Sequence[str], layout: Layout) -> 
     return Columns(leaves=layout.leaves, arrays=arrays, page_rows=tuple(page_rows))
 
 
-class _Rows(NamedTuple):
-    """What stands behind a first line: bytes that end with a line's end, and how many of those there are."""
-
-    body: bytes
-    lines: int
-
-
-def _ordinary(pages: Sequence[Page]) -> list[_Rows] | None:
-    """The bodies behind one common first line without quotes; None if they differ, or their lines end unlike."""
+def _ordinary(pages: Sequence[Page]) -> list[bytes] | None:
+    """What stands behind one common first line without quotes, whole lines each; None where there is no such line."""
     head = first_line(pages[0].body) if pages else b""
     if not head.endswith(b"\n") or b'"' in head:
         return None
@@ -142,13 +133,20 @@ def _ordinary(pages: Sequence[Page]) -> list[_Rows] | None:
         body = page.body[len(head) :]
         if body and not body.endswith(b"\n"):
             body += b"\n"
-        lines = body.count(b"\n")
-        if b"\r" in body and len(body.splitlines()) != lines:
-            return None  # a carriage return that no line feed follows
         if b'"' in body and body.count(b'"') % 2:
             return None
-        found.append(_Rows(body, lines))
+        found.append(body)
     return found
+
+
+def _count_lines(body: bytes) -> int:
+    """Ends of lines as the parser takes them: a carriage return, a line feed, or both."""
+    return len(body.splitlines()) if b"\r" in body else body.count(b"\n")
+
+
+def _in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The values behind each other; copied only where they are not."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _are_integers(column: pa.Array) -> bool:

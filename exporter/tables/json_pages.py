@@ -18,7 +18,7 @@ import pyarrow as pa
 from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Page
 from exporter.core.report import ColumnType, Pivot
 from exporter.core.text import excerpt
-from exporter.errors import DataError
+from exporter.errors import ChangedError, DataError
 from exporter.tables.layout import Layout, Leaf, object_keys
 from exporter.tables.values import Misfit, Value, fit
 
@@ -59,6 +59,7 @@ def read_json(pages: Sequence[Page], layout: Layout) -> Columns:
 
     Raises:
         DataError: a value does not fit its column, or a body is no array of objects.
+        ChangedError: a body is no JSON; where an answer was cut out of what is known, nobody looked into it before.
     """
     return read_quickly(pages, layout) or read_thoroughly(pages, layout)
 
@@ -187,7 +188,7 @@ def _rows(page: Page) -> list[dict[str, object]]:
         rows = _ANYTHING.decode(page.body)
     except _UNREADABLE as error:
         # Without its cause: an error about invalid UTF-8 carries the whole body.
-        raise DataError(f"{page.request}: the rows are no valid JSON ({type(error).__name__})") from None
+        raise ChangedError(f"{page.request}: the rows are no valid JSON ({type(error).__name__})") from None
     if not isinstance(rows, list):
         raise DataError(f"{page.request}: the rows are no JSON array")
     for number, row in enumerate(rows, 1):

@@ -109,14 +109,15 @@ class PartWriter:
         return data
 
     def _write_group(self, rows: int) -> None:
-        waiting = pa.concat_tables(self._waiting)
+        waiting = pa.concat_tables(table for table in self._waiting if table.num_rows)
         self._waiting = [waiting.slice(rows)]
         columns = waiting.slice(0, rows).columns
         del waiting
         # A chunk's end would end a batch of values and so move the pages: one chunk to a row group. Column by column,
         # so that each that is copied can go, and no row group is in memory twice.
         for number, column in enumerate(columns):
-            columns[number] = column.combine_chunks()
+            if column.num_chunks > 1:
+                columns[number] = column.combine_chunks()
         self._waiting_rows -= rows
         self._left -= rows
         self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=rows)

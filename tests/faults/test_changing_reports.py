@@ -9,8 +9,10 @@ from exporter.core.manifest import RunState, TaskState
 from exporter.jobs.fetch import MOST_FETCHES
 from exporter.sandbox.faults import Fault, parse_faults
 from exporter.sandbox.options import SandboxOptions
+from exporter.store.memory import MemoryStore
+from tests.support.api_answers import TOKEN, json_page, says, tiny_server
 from tests.support.dying_store import RememberingStore
-from tests.support.exports import bench, expected, groups, months, published, small_world, studio_id
+from tests.support.exports import app_for, bench, expected, groups, months, published, small_world, studio_id
 from tests.support.lives import assert_sound
 
 FORMATS = pytest.mark.parametrize("style", ["json", "csv"])
@@ -125,3 +127,24 @@ async def test_whatever_mixture_of_wrong_answers_comes_each_task_is_published_ri
             for task in manifest.tasks:
                 key = (task.studio, date.fromisoformat(task.window_start))
                 assert rows[key] == (old if task.state is TaskState.FAILED else new)[key], (seed, key)
+
+
+async def test_a_window_with_a_page_that_is_damaged_within_its_rows_is_fetched_again():
+    def answer(customer):
+        row = {"customer": {"id": customer}, "attendance": {"status": "no_show"}, "count": 1}
+        headings = [{"key": key, "label": key} for key in ("customer.id", "attendance.status", "count")]
+        return json_page(total=2, rows=[row], column_headers=headings)
+
+    damaged = answer(2).replace(b'"no_show"', b"no_show  ")
+    config = (
+        '[api]\nbase_url = "URL"\npage_size = 1\n'
+        '[[reports]]\nname = "attendance_strikes.grouped"\ncolumns = ["customer_id", "attendance_status", "count"]\n'
+        '[windows]\nstart = "2025-03-01"\nend = "2025-04-01"\n[run]\nreconcile = "off"\n'
+        '[[studios]]\nid = "studio-1"\ntoken = "env:TOKEN"\n[sink]\nurl = "./lake"\n'
+    )
+    store = MemoryStore()
+    async with tiny_server(*map(says, (answer(1), damaged, answer(1), answer(2)))) as server:
+        app = app_for(config.replace("URL", server.url), {"TOKEN": TOKEN}, store)
+        (manifest,) = await app.run(Choice(), lambda _event: None)
+    assert (manifest.state, len(server.heads)) == (RunState.OK, 4)
+    assert (await published(store))["customer_id"].to_pylist() == [1, 2]

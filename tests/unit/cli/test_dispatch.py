@@ -72,6 +72,13 @@ def test_a_signal_before_the_loop_is_an_interruption_too():
     assert (done.returncode, done.stderr) == (130, "")
 
 
+def test_at_the_end_nothing_is_searched_for_cycles():
+    code = "import atexit, gc, sys\natexit.register(lambda: print(len(gc.get_objects())))\n"
+    code += "sys.argv = ['exporter', '--version']\nfrom exporter.__main__ import main\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 1_000
+
+
 def test_a_bug_keeps_its_traceback():
     broken = "from argparse import Namespace\nfrom exporter.cli import commands, dispatch\n"
     broken += "async def broken(args, environ):\n    return 1 / 0\n"

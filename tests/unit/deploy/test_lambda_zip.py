@@ -55,6 +55,18 @@ def test_what_is_trimmed_is_gone_and_the_rest_is_counted(tmp_path):
     assert lambda_zip.size_bytes(lambda_zip.files_in(tmp_path)) == 7
 
 
+def test_byte_code_stands_beside_the_sources_and_is_used_whatever_their_times(tmp_path):
+    source = tmp_path / "module.py"
+    source.write_text("print('as it was compiled')\n")
+    lambda_zip.compile_all(tmp_path, sys.executable)
+    source.write_text("print('compiled again')\n")
+    code = "import sys; sys.path = [sys.argv[1]]; import module"
+    started = [sys.executable, "-I", "-B", "-c", code, str(tmp_path)]
+    assert subprocess.run(started, capture_output=True, text=True, check=True).stdout == "as it was compiled\n"
+    (compiled,) = tmp_path.glob("__pycache__/*.pyc")
+    assert str(tmp_path).encode() not in compiled.read_bytes()
+
+
 def test_what_fits_passes_and_a_byte_more_is_refused_with_the_way_out():
     lambda_zip.check_size(lambda_zip.LIMIT_BYTES)
     with pytest.raises(SystemExit, match="container image"):

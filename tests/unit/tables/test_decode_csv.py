@@ -1,12 +1,15 @@
 """CSV pages: first lines, quotes, nulls, and what is refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.core.answer import Format, Header
 from exporter.errors import ChangedError, DataError, MissingColumnError
-from exporter.tables.csv_pages import csv_header
+from exporter.tables.csv_pages import csv_header, read_quickly, read_thoroughly
 from exporter.tables.decode import decode_pages
 from exporter.tables.labels import learn_labels, resolve_csv_header
+from exporter.tables.layout import layout_of
 from tests.support.pages import csv_page, dataset_of, headers_of, page
 
 STRIKES = dataset_of("customer_id", "status", "count")
@@ -36,6 +39,32 @@ def test_an_empty_number_is_null_quoted_or_not():
 def test_quotes_commas_and_newlines_within_a_field_are_kept():
     text = 'status,count,customer_id\n"a ""b"",\r\nc\n\nd",1,2\n'
     assert rows(text) == [{"customer_id": 2, "status": 'a "b",\r\nc\n\nd', "count": 1}]
+
+
+_FIELD = st.sampled_from(["", "1", "0", "-7", "007", "a", "é", '""', '"b"', '"c\r\nd"', '"'])
+_ROW = st.lists(_FIELD, min_size=2, max_size=4).map(",".join)
+_LINE = st.tuples(_ROW | st.just(""), st.sampled_from(["\r\n", "\n", "\r"])).map("".join)
+_ORDINARY_LINE = st.sampled_from(["1,open,2\r\n", ",,1\r\n", "7,é,0\r\n"])
+
+
+@given(st.lists(st.lists(_LINE | _ORDINARY_LINE, max_size=3).map("".join), min_size=1, max_size=3), st.data())
+def test_quick_reading_gives_what_thorough_reading_gives_or_nothing(bodies: list[str], data: st.DataObject):
+    head = ",".join(KEYS) + data.draw(st.sampled_from(["\r\n", "\n"]))
+    pages = [csv_page(STRIKES, head + body, number=number) for number, body in enumerate(bodies, 1)]
+    layout = layout_of(headers_of(STRIKES), STRIKES)
+    quick = read_quickly(pages, KEYS, layout)
+    if quick is not None:
+        thorough = read_thoroughly(pages, KEYS, layout)
+        assert quick.page_rows == thorough.page_rows
+        assert quick.arrays == thorough.arrays
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_quick_reading_takes_pages_whose_lines_end_alike(end: str):
+    pages = [csv_page(STRIKES, f"{','.join(KEYS)}\r\n1,a,1{end}2,b,2{end}"), csv_page(STRIKES, ",".join(KEYS) + "\r\n")]
+    quick = read_quickly(pages, KEYS, layout_of(headers_of(STRIKES), STRIKES))
+    assert quick is not None
+    assert quick.page_rows == (2, 0)
 
 
 def test_the_last_line_needs_no_end_and_blank_lines_are_no_rows():
