@@ -119,7 +119,7 @@ mutants: setup ## plant defects in a copy of the program and see that the simula
 bench: setup ## write docs/benchmarks.md: cost, requests, rate, latency, start; STEPS="rate start" for some (15 minutes)
 	@$(BIN)/python -m bench.page $(STEPS)
 
-bench-readers: .venv-readers/.ready ## what narrow queries read over S3, into docs/benchmarks.md; Spark's too after make test-spark (5 minutes)
+bench-readers: .venv-readers/.ready ## what narrow queries read over S3, into docs/benchmarks.md; Spark's too after make test-spark (a quarter of an hour)
 	@$(BIN)/python -m bench.page readers
 
 bench-peers: setup ## the exporter beside dlt and singer-sdk, into docs/benchmarks.md (puts them into .venv-peers)
