@@ -13,8 +13,9 @@ from exporter.core.answer import LONGEST_NAME, MOST_COLUMNS, Header
 #: The description of all columns at most, in bytes.
 _LONGEST_HEADERS = 1024 * 1024
 
-#: Beginnings that are remembered; more than windows are open at a time.
+#: Beginnings that are remembered, more than windows are open at a time, and the longest of them in bytes.
 _MOST_BEGINNINGS = 256
+_LONGEST_BEGINNING = 64 * 1024
 
 _Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 
@@ -86,8 +87,9 @@ class EnvelopeReader:
         if beginning in self._beginnings and body.endswith((b"}]}", b"[]}")):
             return Envelope(*self._beginnings[beginning], body[len(beginning) : -1])
         envelope = _parse(body)
-        are_last = len(body) == len(beginning) + len(envelope.rows) + 1
-        if (envelope.total or 0) > limit and are_last and _is_before_rows(beginning):
+        worthwhile = (envelope.total or 0) > limit and len(beginning) <= _LONGEST_BEGINNING
+        rows_are_last = len(body) == len(beginning) + len(envelope.rows) + 1
+        if worthwhile and rows_are_last and _is_before_rows(beginning):
             if len(self._beginnings) >= _MOST_BEGINNINGS:
                 self._beginnings.clear()
             self._beginnings[beginning] = envelope.total, envelope.headers

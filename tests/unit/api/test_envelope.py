@@ -77,6 +77,13 @@ def test_only_so_many_beginnings_are_remembered():
     assert not _is_read(reader, _answer('[{"count":no JSON}]', 10))
 
 
+def test_a_beginning_of_many_bytes_is_not_remembered():
+    reader = EnvelopeReader()
+    headings = f'{{"note":"{"x" * 70_000}",'
+    reader.read(_answer('[{"count":1}]').replace(b"{", headings.encode(), 1), LIMIT)
+    assert not _is_read(reader, _answer('[{"count":no JSON}]').replace(b"{", headings.encode(), 1))
+
+
 def _is_read(reader: EnvelopeReader, body: bytes) -> bool:
     try:
         reader.read(body, LIMIT)
