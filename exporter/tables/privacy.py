@@ -27,6 +27,8 @@ def apply(table: pa.Table, dataset: Dataset, hash_key: bytes) -> pa.Table:
     Raises:
         ValueError: a column is to be hashed and the key is empty.
     """
+    if not dataset.drop and not dataset.hash:
+        return table
     fields: list[pa.Field] = []
     columns: list[pa.ChunkedArray] = []
     for field, column in zip(table.schema, table.columns, strict=True):
