@@ -50,8 +50,11 @@ _MOST_OPEN = 32
 #: How often a put begins again because another process removed the folder under it.
 _ATTEMPTS = 50
 
-#: What the system says when a path leads nowhere: there is no such object.
-_NO_SUCH_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+#: What the system says when a folder goes while a path through it is looked up.
+_GONE = (FileNotFoundError, NotADirectoryError)
+
+#: What it says when a path leads nowhere: there is no such object.
+_NO_SUCH_FILE = (*_GONE, IsADirectoryError)
 
 _FREE_SPACE = "free some space and run again"
 _PERMIT = "let this user read and write there, or choose another sink.url"
@@ -112,9 +115,12 @@ class LocalStore:
         with self._explained(key, "write"):
             for _ in range(_ATTEMPTS):
                 # Another process may remove the folder, empty as it still is, before the first file lies in it.
-                with suppress(FileNotFoundError):
+                try:
                     async with self._open:
                         return await _to_the_end(asyncio.to_thread(self._put_once, key, path, data, condition))
+                except _GONE:
+                    if any(parent.is_file() for parent in path.parents):
+                        raise
         raise StoreError(
             f"{self._url}/{key}: cannot write: its folder was removed {_ATTEMPTS} times meanwhile; "
             "stop what else is at work there"
@@ -271,14 +277,14 @@ def _walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
     while folders:
         folder = folders.pop()
         # A folder or a file may go while it is looked at.
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / folder) as entries:
+        with suppress(*_GONE), os.scandir(root / folder) as entries:
             for entry in entries:
                 key = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     if f"{key}/".startswith(prefix):
                         folders.append(key)
                 elif key.startswith(prefix) and entry.is_file() and not entry.name.startswith(_UNFINISHED):
-                    with suppress(FileNotFoundError):
+                    with suppress(*_GONE):
                         yield _info(key, entry.stat())
 
 

@@ -2,7 +2,8 @@
 
 Rules kept here: the same rows and the same ledger give the same bytes, in whatever pieces they come; what was encoded
 decodes to an equal table; nothing is coerced; whatever cannot be read is a `DamagedError` that says what is wrong and
-leaves it to the caller to say of which object. Merging is in `merge.py`, and nothing here knows a key or a store.
+leaves it to the caller to say of which object; no thread but the caller's touches the bytes. Merging is in `merge.py`,
+and nothing here knows a key or a store.
 """
 
 import math
@@ -140,7 +141,11 @@ def encode_part(table: pa.Table, ledger: Ledger, compression: str) -> bytes:
 
 
 class PartFile:
-    """A Parquet object whose rows are read when they are needed; pages are held against their checksums."""
+    """A Parquet object whose rows are read when they are needed; pages are held against their checksums.
+
+    Arrow's threads are not used: one may let go of the reader, and so of Python's bytes, after the rows were returned,
+    and where the interpreter ends just then it is aborted or hangs. Source: apache/arrow issues 34314 and 50482.
+    """
 
     def __init__(self, data: bytes) -> None:
         """The footer is read.
@@ -167,7 +172,7 @@ class PartFile:
             DamagedError: they cannot be read.
         """
         with _translated("is not whole: its Parquet pages cannot be read"):
-            for batch in self._file.iter_batches(_READ_ROWS, columns=columns):
+            for batch in self._file.iter_batches(_READ_ROWS, columns=columns, use_threads=False):
                 yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
     def read(self) -> pa.Table:
@@ -177,7 +182,7 @@ class PartFile:
             DamagedError: they cannot be read.
         """
         with _translated("is not whole: its Parquet pages cannot be read"):
-            return self._file.read().replace_schema_metadata(None)
+            return self._file.read(use_threads=False).replace_schema_metadata(None)
 
 
 def decode_part(data: bytes) -> tuple[pa.Table, Ledger]:

@@ -3,6 +3,7 @@ import errno
 import os
 import resource
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,51 @@ async def test_where_the_sink_is_a_file_the_message_says_so(tmp_path: Path) -> N
     store = LocalStore(tmp_path / "lake", url="./lake")
     with pytest.raises(StoreError, match=r"^\./lake/a: cannot write: Not a directory \(ENOTDIR\); a file lies where"):
         await store.put("a", b"x")
+
+
+def prune_at(step: int, folder: Path, error: type[OSError] | None, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let another process remove *folder*, where it is empty, just before this one's system call number *step* on it.
+
+    Returns:
+        The names of the calls, as they come. The one at *step* says *error* besides, where one is given.
+    """
+    made: list[str] = []
+
+    def watch(name: str) -> None:
+        system_call = getattr(os, name)
+
+        def call(path: object, *args: object, **options: object) -> object:
+            if str(path).startswith(str(folder)):
+                made.append(name)
+                if len(made) == step:
+                    with suppress(OSError):
+                        folder.rmdir()
+                    if error:
+                        raise error(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+            return system_call(path, *args, **options)
+
+        patch.setattr(os, name, call)
+
+    for name in ("open", "mkdir", "scandir", "rmdir"):
+        watch(name)
+    return made
+
+
+@pytest.mark.parametrize("error", [None, NotADirectoryError])
+async def test_a_folder_that_another_process_removes_at_any_step_is_noticed_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError] | None
+) -> None:
+    for step in range(1, 30):
+        store = LocalStore(tmp_path / str(step))
+        with monkeypatch.context() as patch:
+            calls = prune_at(step, tmp_path / str(step) / "_staging", error, patch)
+            await store.put("_staging/a", b"x")
+            assert (await store.get("_staging/a"))[0] == b"x"
+            await store.list("_staging/")
+            await store.delete("_staging/a")
+            await store.list("_staging/")
+    assert {"open", "mkdir", "scandir", "rmdir"} == set(calls)
+    assert len(calls) < step, "every call had its turn"
 
 
 async def test_a_folder_in_an_objects_place_is_not_replaced(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 import io
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -196,3 +199,24 @@ def test_a_ledger_that_is_none_is_refused(text):
 def test_an_empty_ledger_is_a_ledger():
     nothing = Ledger(grain=LEDGER.grain)
     assert decode_part(encode_part(part([], STRIKES), nothing, "zstd"))[1] == nothing
+
+
+_THREADS_OF_READING = """
+import os, sys
+from exporter.tables.parquet import PartFile
+
+def threads():
+    return set(os.listdir("/proc/self/task"))
+
+part = PartFile(sys.stdin.buffer.read())
+before = threads()  # the allocator has one of its own
+rows = [part.read().num_rows, sum(piece.num_rows for piece in part.pieces())]
+print(rows, len(threads() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted where Linux lists them")
+def test_a_part_is_read_by_no_thread_that_could_outlive_the_interpreter():
+    command = [sys.executable, "-c", _THREADS_OF_READING]
+    shown = subprocess.run(command, input=DATA, capture_output=True, check=True)
+    assert shown.stdout == b"[20, 20] 0\n"
