@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from exporter import __version__
-from exporter.api.base import Attempt, Outcome, ReportSource
+from exporter.api.base import Attempt, ReportSource
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions, ListStyle, Pagination
 from exporter.config import values
@@ -37,12 +37,12 @@ from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.errors import ConfigError, DataError, StoreError, UsageError
 from exporter.jobs import doctor, export, forget, leases, verify
-from exporter.jobs.account import Tally
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
 from exporter.jobs.meter import Meter
 from exporter.jobs.resume import Leftovers, Owner, continued
+from exporter.jobs.tally import Tally
 from exporter.jobs.tenure import Surroundings
 from exporter.notify import sender
 from exporter.process import Here
@@ -178,17 +178,7 @@ class App:
         tally = Tally()
 
         def on_attempt(attempt: Attempt) -> None:
-            request, throttled = attempt.request, attempt.outcome is Outcome.THROTTLED
-            if request.grand_total:
-                tally.note_total(request.dataset.name, throttled=throttled, size_bytes=attempt.size_bytes)
-            else:
-                tally.note(
-                    (request.dataset.name, request.studio.id, request.window),
-                    attempt=attempt.number,
-                    ok=attempt.outcome is Outcome.OK,
-                    throttled=throttled,
-                    size_bytes=attempt.size_bytes,
-                )
+            tally.note_attempt(attempt)
             observer(Attempted(attempt=attempt))
 
         async with self._source(on_attempt, self._leases(me, observer)) as (source, gate):

@@ -33,7 +33,7 @@ from exporter.errors import (
     PlanConflictError,
     StoreError,
 )
-from exporter.jobs.account import Account, Tally
+from exporter.jobs.account import Account
 from exporter.jobs.brake import Brake
 from exporter.jobs.conditions import require_conditions_once
 from exporter.jobs.confirm import confirm
@@ -52,6 +52,7 @@ from exporter.jobs.resume import Leftovers, Owner, continued, pick, standing, ta
 from exporter.jobs.stage import RunStamp, Staging
 from exporter.jobs.suppression import Suppression
 from exporter.jobs.sweep import needed_by_others, sweep
+from exporter.jobs.tally import Tally
 from exporter.store.base import ObjectStore
 
 #: Pages of a window, and open windows, for each connection: one that is asked for, one that waits to be, and one that

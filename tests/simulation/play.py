@@ -8,7 +8,6 @@ from typing import cast
 
 import aiohttp
 
-from exporter.api.base import Attempt, Outcome
 from exporter.api.client import ReportClient
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
@@ -24,9 +23,9 @@ from exporter.core.plan import Scope
 from exporter.core.studio import Studio
 from exporter.errors import ExporterError
 from exporter.jobs import export, leases
-from exporter.jobs.account import Tally
 from exporter.jobs.events import Event, Planned, Waiting
 from exporter.jobs.resume import Owner
+from exporter.jobs.tally import Tally
 from exporter.jobs.tenure import Surroundings
 from tests.simulation.chance import Chance
 from tests.simulation.judge import Judge, from_epoch
@@ -309,16 +308,6 @@ class _Play:
             permits=permits,
         )
 
-        def on_attempt(attempt: Attempt) -> None:
-            request = attempt.request
-            tally.note(
-                (request.dataset.name, request.studio.id, request.window),
-                attempt=attempt.number,
-                ok=attempt.outcome is Outcome.OK,
-                throttled=attempt.outcome is Outcome.THROTTLED,
-                size_bytes=attempt.size_bytes,
-            )
-
         client = ReportClient(
             cast(aiohttp.ClientSession, session),
             ApiOptions(base_url=BASE_URL, page_size=scenario.page_size),
@@ -326,7 +315,7 @@ class _Play:
             gate,
             retry=RetryPolicy(max_attempts=8, clock=self._clock, random=jitter),
             now=self._now,
-            on_attempt=on_attempt,
+            on_attempt=tally.note_attempt,
         )
         return export.Doors(
             source=client,
