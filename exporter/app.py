@@ -13,7 +13,7 @@ import secrets as entropy
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
@@ -31,17 +31,17 @@ from exporter.core.manifest import Manifest
 from exporter.core.notice import notice_of, parse_target
 from exporter.core.pace import Pace
 from exporter.core.partition import Partition, manifest_key
-from exporter.core.plan import Plan, Scope, make_plan
+from exporter.core.plan import Plan, Scope
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import CredentialKey, Studio, StudioId
-from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, verify
+from exporter.errors import UsageError
+from exporter.jobs import beginning, doctor, export, forget, leases, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
-from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
+from exporter.jobs.history import read_ledgers, read_manifests
 from exporter.jobs.meter import Meter
-from exporter.jobs.resume import Leftovers, Owner, continued
+from exporter.jobs.resume import Owner
 from exporter.jobs.tally import Tally
 from exporter.jobs.tenure import Surroundings
 from exporter.notify import sender
@@ -155,11 +155,7 @@ class App:
 
     async def plan_of(self, scope: Scope) -> Plan:
         """What a run of *scope* would do."""
-        async with _before_anything(self.store):
-            latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
-            ledgers = await read_ledgers(self.store, scope.datasets)
-            scope = replace(scope, continues=continued(Leftovers(), latest, ledgers.values(), scope))
-            return make_plan(scope, ledgers)
+        return await beginning.plan(self.store, scope)
 
     async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
         """Export what *choice* lacks, and say so to who waits for it.
@@ -393,15 +389,6 @@ def open_place(settings: Settings, url: str) -> ObjectStore:
 
 def _hash_id(secret: Secret) -> str:
     return hmac.new(secret.reveal().encode(), b"studio-exporter hash id", hashlib.sha256).hexdigest()[:16]
-
-
-@asynccontextmanager
-async def _before_anything(store: ObjectStore) -> AsyncIterator[None]:
-    """What fails in here failed before anything was requested."""
-    try:
-        yield
-    except (StoreError, DataError) as error:
-        raise ConfigError(f"sink {store.url}: {error}") from error
 
 
 def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:
