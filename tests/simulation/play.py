@@ -255,7 +255,7 @@ class _Play:
     def _leases(
         self, scenario: Scenario, process: Process, me: Owner, life: LifePlan, sink: TroubledSink
     ) -> leases.Leases:
-        """The exporter's own leases, on a machine whose clock may be a little wrong; see `app.py`."""
+        """The exporter's own leases, on a machine whose clock may be a little wrong; see `app_api.py`."""
         ahead = timedelta(seconds=scenario.ahead_s.get(process.host, 0.0))
         jitter = self._chance.part(process.name).once("leases").random
         return leases.Leases(
@@ -289,7 +289,7 @@ class _Play:
         permits: leases.Leases,
         run_id: str,
     ) -> export.Doors:
-        """The exporter's own client, gate and retries over what is simulated; see `app.py`."""
+        """The exporter's own client, gate and retries over what is simulated; see `app_api.py`."""
         chance = self._chance.part(process.name)
         jitter = chance.once("jitter").random
         session = FakeSession(
