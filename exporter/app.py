@@ -1,4 +1,4 @@
-"""Wiring: settings become live objects. The one place that knows every name.
+"""Wiring: settings become live objects. The one place that knows every name; what asks the API is in `app_api.py`.
 
 A secret is resolved here, when it is needed, and goes no further than to who sends it. What only some commands use
 is imported when it is used: aiohttp where the API is asked, boto3 where something lies on S3.
@@ -6,21 +6,19 @@ is imported when it is used: aiohttp where the API is asked, boto3 where somethi
 
 import asyncio
 import functools
-import hashlib
-import hmac
 import random
 import secrets as entropy
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from exporter import __version__
-from exporter.api.base import Attempt, Outcome, ReportSource
+from exporter.api.base import Attempt, ReportSource
 from exporter.api.limiter import Gate
-from exporter.api.protocol import ApiOptions, ListStyle, Pagination
+from exporter.app_api import make_leases, open_source
 from exporter.config import values
 from exporter.config.secrets import Secret, resolve_all
 from exporter.config.settings import Settings
@@ -29,20 +27,20 @@ from exporter.core.lease import Process
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest
 from exporter.core.notice import notice_of, parse_target
-from exporter.core.pace import Pace
 from exporter.core.partition import Partition, manifest_key
-from exporter.core.plan import Plan, Scope, make_plan
+from exporter.core.plan import Plan, Scope
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import CredentialKey, Studio, StudioId
-from exporter.errors import ConfigError, DataError, StoreError, UsageError
-from exporter.jobs import doctor, export, forget, leases, verify
-from exporter.jobs.account import Tally
+from exporter.core.studio import Studio, StudioId
+from exporter.errors import UsageError
+from exporter.jobs import beginning, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
-from exporter.jobs.history import latest_manifests, read_ledgers, read_manifests
+from exporter.jobs.history import read_ledgers, read_manifests
+from exporter.jobs.leases import Leases
 from exporter.jobs.meter import Meter
-from exporter.jobs.resume import Leftovers, Owner, continued
+from exporter.jobs.resume import Owner
+from exporter.jobs.tally import Tally
 from exporter.jobs.tenure import Surroundings
 from exporter.notify import sender
 from exporter.process import Here
@@ -155,11 +153,7 @@ class App:
 
     async def plan_of(self, scope: Scope) -> Plan:
         """What a run of *scope* would do."""
-        async with _before_anything(self.store):
-            latest = await latest_manifests(self.store, [dataset.name for dataset in scope.datasets])
-            ledgers = await read_ledgers(self.store, scope.datasets)
-            scope = replace(scope, continues=continued(Leftovers(), latest, ledgers.values(), scope))
-            return make_plan(scope, ledgers)
+        return await beginning.plan(self.store, scope)
 
     async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
         """Export what *choice* lacks, and say so to who waits for it.
@@ -178,17 +172,7 @@ class App:
         tally = Tally()
 
         def on_attempt(attempt: Attempt) -> None:
-            request, throttled = attempt.request, attempt.outcome is Outcome.THROTTLED
-            if request.grand_total:
-                tally.note_total(request.dataset.name, throttled=throttled, size_bytes=attempt.size_bytes)
-            else:
-                tally.note(
-                    (request.dataset.name, request.studio.id, request.window),
-                    attempt=attempt.number,
-                    ok=attempt.outcome is Outcome.OK,
-                    throttled=throttled,
-                    size_bytes=attempt.size_bytes,
-                )
+            tally.note_attempt(attempt)
             observer(Attempted(attempt=attempt))
 
         async with self._source(on_attempt, self._leases(me, observer)) as (source, gate):
@@ -208,7 +192,7 @@ class App:
                 page_size=self.settings.api.page_size,
                 max_connections=self.settings.api.max_connections,
                 compression=self.settings.sink.compression,
-                hash_key=self._hash_key(),
+                hash_key=values.hash_key(self.settings, self.secrets),
                 version=__version__,
                 config=values.public(self.settings),
                 reconcile=self.settings.run.reconcile,
@@ -245,7 +229,7 @@ class App:
 
     async def forget(self, customer: int, studio: str | None, *, dry_run: bool) -> Receipt:
         """Remove a customer from the sink, and keep them out; asks the API nothing."""
-        key = self._hash_key()
+        key = values.hash_key(self.settings, self.secrets)
         plain = str(customer)
         person = Person(
             values=frozenset({plain, hash_of(plain, key)} if key else {plain}),
@@ -282,31 +266,11 @@ class App:
             studios=tuple(studio.id for studio in studios),
         )
 
-    def _hash_key(self) -> bytes:
-        reference = self.settings.privacy.hash_key
-        return self.secrets[reference].reveal().encode() if reference else b""
-
-    def _tokens(self) -> Mapping[CredentialKey, Callable[[], str]]:
-        return {key: secret.reveal for key, secret in values.credentials(self.settings, self.secrets).items()}
-
-    def _make_pace(self, _: CredentialKey) -> Pace:
-        api = self.settings.api
-        return Pace(api.requests_per_minute, spread=api.spread, random=random.random)
-
     def _make_meter(self) -> Meter:
         api = self.settings.api
         return Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
 
-    def _leases(self, me: Owner, observer: Observer) -> leases.Leases:
-        tokens = self._tokens()
-
-        def name_of(credential: CredentialKey, salt: bytes) -> str:
-            return hmac.new(salt, tokens[credential]().encode(), hashlib.sha256).hexdigest()[:32]
-
-        def where(credential: CredentialKey) -> str:
-            first, *more = [studio.id for studio in self.studios if studio.credential == credential]
-            return f"credential of {first}" + (f" and {len(more)} more" if more else "")
-
+    def _leases(self, me: Owner, observer: Observer) -> Leases:
         around = Surroundings(
             me=me,
             limit=self.settings.api.requests_per_minute,
@@ -316,46 +280,14 @@ class App:
             sleep=asyncio.sleep,
             is_running=self.is_running,
         )
-        doors = leases.Doors(
-            observer=observer, name_of=name_of, where=where, make_pace=self._make_pace, random=random.random
-        )
-        return leases.Leases(around, doors, leases.WhenBusy(self.settings.run.when_busy))
+        return make_leases(around, self.settings, self.secrets, self.studios, observer)
 
-    @asynccontextmanager
-    async def _source(
-        self,
-        on_attempt: Callable[[Attempt], None],
-        permits: leases.Leases | None,
-        *,
-        max_attempts: int | None = None,
-    ) -> AsyncIterator[tuple[ReportSource, Gate]]:
-        from exporter.api.client import ReportClient, open_session  # noqa: PLC0415 - see the module's docstring
-
-        api = self.settings.api
-        options = ApiOptions(
-            base_url=api.base_url,
-            auth_scheme=api.auth_scheme,
-            timeout_s=api.timeout,
-            max_attempts=max_attempts or api.max_attempts,
-            page_size=api.page_size,
-            pagination=Pagination(api.pagination),
-            list_style=ListStyle(api.list_style),
-            studio_headers=api.studio_headers,
+    def _source(
+        self, on_attempt: Callable[[Attempt], None], permits: Leases | None, *, max_attempts: int | None = None
+    ) -> AbstractAsyncContextManager[tuple[ReportSource, Gate]]:
+        return open_source(
+            self.settings, self.secrets, permits, on_attempt=on_attempt, now=self.clock, max_attempts=max_attempts
         )
-
-        gate = Gate(
-            make_pace=permits.pace if permits else self._make_pace,
-            max_connections=api.max_connections,
-            clock=asyncio.get_running_loop().time,
-            permits=permits,
-        )
-        try:
-            async with open_session(options, api.max_connections) as session:
-                client = ReportClient(session, options, self._tokens(), gate, now=self.clock, on_attempt=on_attempt)
-                yield client, gate
-        finally:
-            if permits:
-                await permits.close()
 
 
 @asynccontextmanager
@@ -372,15 +304,13 @@ async def open_app(settings: Settings, environ: Mapping[str, str], here: Here | 
         ConfigError: the sink cannot be opened, or two studios are one.
     """
     secrets = resolve_all(values.references(settings), environ)
-    reference = settings.privacy.hash_key
-    hash_id = _hash_id(secrets[reference]) if reference else ""
     store = open_place(settings, settings.sink.url)
     try:
         yield App(
             settings=settings,
             secrets=secrets,
             store=store,
-            datasets=values.datasets(settings, hash_id),
+            datasets=values.datasets(settings, values.hash_id(settings, secrets)),
             studios=values.studios(settings, secrets),
             here=here or Here(),
             telemetry=functools.partial(telemetry_of, environ, settings.api.base_url),
@@ -399,19 +329,6 @@ def open_place(settings: Settings, url: str) -> ObjectStore:
         bucket_owner=sink.expected_bucket_owner,
         readers=Readers(sink.readable_by),
     )
-
-
-def _hash_id(secret: Secret) -> str:
-    return hmac.new(secret.reveal().encode(), b"studio-exporter hash id", hashlib.sha256).hexdigest()[:16]
-
-
-@asynccontextmanager
-async def _before_anything(store: ObjectStore) -> AsyncIterator[None]:
-    """What fails in here failed before anything was requested."""
-    try:
-        yield
-    except (StoreError, DataError) as error:
-        raise ConfigError(f"sink {store.url}: {error}") from error
 
 
 def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:

@@ -1,6 +1,7 @@
 """From settings to the values of the core that jobs work with, and to what a manifest may show."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from datetime import date
@@ -42,6 +43,29 @@ def _dataset(report: Report, settings: Settings, hash_id: str) -> Dataset:
         hash=private_columns(settings.privacy.hash, spec),
         hash_id=hash_id,
     )
+
+
+def hash_key(settings: Settings, secrets: Mapping[str, Secret]) -> bytes:
+    """What columns are hashed with; empty where nothing is hashed.
+
+    Args:
+        settings: as loaded.
+        secrets: by reference.
+    """
+    reference = settings.privacy.hash_key
+    return secrets[reference].reveal().encode() if reference else b""
+
+
+def hash_id(settings: Settings, secrets: Mapping[str, Secret]) -> str:
+    """Tells one hash key from another without saying anything about it; empty where nothing is hashed.
+
+    Args:
+        settings: as loaded.
+        secrets: by reference.
+    """
+    if not settings.privacy.hash_key:
+        return ""
+    return hmac.new(hash_key(settings, secrets), b"studio-exporter hash id", hashlib.sha256).hexdigest()[:16]
 
 
 def references(settings: Settings) -> dict[str, str]:

@@ -3,61 +3,24 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from exporter.core.ledger import Entry
 from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
-from exporter.core.plan import Done, Plan, Scope, Task, TaskId
+from exporter.core.plan import Done, Plan, Scope, Task
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+from exporter.jobs.tally import Tally
 
 #: States of tasks whose rows, where they have any, are in the sink.
 _IN_THE_SINK = (TaskState.PUBLISHED, TaskState.EMPTY)
 
 #: The usual change, shared by all who had it.
 _AS_IT_WAS = Change()
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts requests by task, as the client reports them; those for totals over many windows apart.
-
-    What was counted of a task is taken over by the account once its rows are published.
-    """
-
-    requests: Counter[TaskId] = field(default_factory=Counter)
-    retries: Counter[TaskId] = field(default_factory=Counter)
-    throttled: Counter[DatasetName] = field(default_factory=Counter)
-    bytes_in: Counter[DatasetName] = field(default_factory=Counter)
-    reconcile_requests: Counter[DatasetName] = field(default_factory=Counter)
-    ailing: set[StudioId] = field(default_factory=set)
-
-    def note(self, task: TaskId, *, attempt: int, ok: bool, throttled: bool, size_bytes: int) -> None:
-        """One request ended."""
-        dataset, studio, _ = task
-        self.requests[task] += 1
-        if attempt > 1:
-            self.retries[task] += 1
-        self.throttled[dataset] += throttled
-        self.bytes_in[dataset] += size_bytes
-        if ok:
-            self.ailing.discard(studio)
-        elif not throttled:
-            self.ailing.add(studio)
-
-    def take(self, task: TaskId) -> tuple[int, int]:
-        """Requests and retries of a task so far; they are counted here no longer."""
-        return self.requests.pop(task, 0), self.retries.pop(task, 0)
-
-    def note_total(self, dataset: DatasetName, *, throttled: bool, size_bytes: int) -> None:
-        """One request for a total ended."""
-        self.reconcile_requests[dataset] += 1
-        self.throttled[dataset] += throttled
-        self.bytes_in[dataset] += size_bytes
 
 
 @dataclass(slots=True)

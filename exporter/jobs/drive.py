@@ -29,9 +29,10 @@ from exporter.errors import (
     SourceError,
     StudioError,
 )
-from exporter.jobs.account import Account, Tally
+from exporter.jobs.account import Account
 from exporter.jobs.events import Observer, Opened, TaskFetched
 from exporter.jobs.fetch import Fetcher
+from exporter.jobs.tally import Tally
 from exporter.tables.sketch import sketch
 
 

@@ -1,4 +1,4 @@
-"""The main job: plan -> fetch -> stage -> publish -> record.
+"""The main job: begin (`beginning.py`) -> fetch -> stage -> publish -> record.
 
 Rules kept here:
 
@@ -9,7 +9,7 @@ Rules kept here:
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,41 +17,32 @@ from itertools import count
 
 from exporter.api.base import ReportSource
 from exporter.core.answer import Format
-from exporter.core.clocks import lies_ahead
-from exporter.core.ledger import Ledger
-from exporter.core.manifest import Manifest, ObjectRecord
-from exporter.core.partition import Partition, latest_key, manifest_key, owner_key
-from exporter.core.plan import Plan, Scope, Task, TaskId, make_plan
+from exporter.core.manifest import Manifest
+from exporter.core.partition import latest_key, manifest_key
+from exporter.core.plan import Scope, Task, TaskId
 from exporter.core.reconcile import Reconcile
 from exporter.core.report import DatasetName
 from exporter.core.staged import StagedFetch
 from exporter.core.studio import CredentialKey
-from exporter.errors import (
-    ConfigError,
-    DataError,
-    ExporterError,
-    PlanConflictError,
-    StoreError,
-)
-from exporter.jobs.account import Account, Tally
+from exporter.errors import ExporterError, StoreError
+from exporter.jobs.account import Account
+from exporter.jobs.beginning import Beginning, begin
 from exporter.jobs.brake import Brake
-from exporter.jobs.conditions import require_conditions_once
 from exporter.jobs.confirm import confirm
 from exporter.jobs.drive import Door, Drivers, Halts
-from exporter.jobs.events import ClockBehind, Ended, Observer, Planned
+from exporter.jobs.events import Ended, Observer, Planned
 from exporter.jobs.fetch import Fetcher
-from exporter.jobs.history import latest_manifests, read_ledgers
 from exporter.jobs.inbox import Inbox
 from exporter.jobs.meanwhile import Meanwhile
-from exporter.jobs.presence import announce, say_ended, stay_present
+from exporter.jobs.presence import say_ended, stay_present
 from exporter.jobs.publish import Publisher
 from exporter.jobs.put import put_surely
 from exporter.jobs.reconcile import Reconciler
 from exporter.jobs.release import Release
-from exporter.jobs.resume import Leftovers, Owner, continued, pick, standing, take_over
+from exporter.jobs.resume import Owner, standing
 from exporter.jobs.stage import RunStamp, Staging
-from exporter.jobs.suppression import Suppression
 from exporter.jobs.sweep import needed_by_others, sweep
+from exporter.jobs.tally import Tally
 from exporter.store.base import ObjectStore
 
 #: Pages of a window, and open windows, for each connection: one that is asked for, one that waits to be, and one that
@@ -129,73 +120,23 @@ async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally:
         TakenOverError: another run took this one for dead, and goes on with what it had staged.
         asyncio.CancelledError: the run was stopped; its manifests say so.
     """
-    leftovers = Leftovers()
-    suppression = Suppression(doors.store)
-    try:
-        await announce(doors.store, me)
-        await require_conditions_once(doors.store, owner_key(me.run_id), me.to_json())
-        await suppression.read()
-        leftovers = await take_over(doors.store, scope, me, is_running=doors.is_running)
-        latest = await latest_manifests(doors.store, [dataset.name for dataset in scope.datasets])
-        ledgers = await read_ledgers(doors.store, scope.datasets)
-        scope = replace(
-            scope, continues=continued(leftovers, latest, ledgers.values(), scope), staged=leftovers.whole_since
-        )
-        plan = make_plan(scope, ledgers)
-        recorded = [record for manifest in latest for record in manifest.objects]
-        del latest  # of all its tasks nothing is asked any more
-    except (StoreError, DataError, PlanConflictError) as error:
-        with suppress(StoreError):
-            await sweep(doors.store, [me])
-            await say_ended(doors.store, leftovers.owners)
-        if isinstance(error, PlanConflictError):
-            raise
-        raise ConfigError(f"sink {doors.store.url}: {error}") from error
-    return await _Run(
-        scope=scope,
-        me=me,
-        options=options,
-        doors=doors,
-        tally=tally,
-        plan=plan,
-        leftovers=leftovers,
-        ledgers=ledgers,
-        recorded=(*recorded, *leftovers.intents.values()),
-        suppression=suppression,
-    ).go()
+    beginning = await begin(doors.store, scope, me, is_running=doors.is_running)
+    return await _Run(beginning, me, options, doors, tally).go()
 
 
 class _Run:
     """One run's state: the outcome of every task, and what is left to do for each partition."""
 
-    def __init__(
-        self,
-        *,
-        scope: Scope,
-        me: Owner,
-        options: Options,
-        doors: Doors,
-        tally: Tally,
-        plan: Plan,
-        leftovers: Leftovers,
-        ledgers: Mapping[Partition, Ledger],
-        recorded: Iterable[ObjectRecord],
-        suppression: Suppression,
-    ) -> None:
+    def __init__(self, beginning: Beginning, me: Owner, options: Options, doors: Doors, tally: Tally) -> None:
+        scope, plan = beginning.scope, beginning.plan
+        self._beginning = beginning
         self._scope = scope
         self._me = me
         self._options = options
         self._doors = doors
-        self._tally = tally
         self._plan = plan
-        self._leftovers = leftovers
-        self._published = {
-            (partition.dataset, entry.studio, entry.window): entry.began_at
-            for partition, ledger in ledgers.items()
-            for entry in ledger.entries
-        }
         self._at_work: set[CredentialKey] = set()
-        self._needed_by_others = needed_by_others(leftovers, plan, scope, self._published)
+        self._needed_by_others = needed_by_others(beginning.leftovers, plan, scope, beginning.published)
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
         halts = Halts(scope.studios)
@@ -206,7 +147,7 @@ class _Run:
             doors.store,
             stamp,
             hash_key=options.hash_key,
-            suppression=suppression,
+            suppression=beginning.suppression,
             clock=doors.clock,
             on_sealed=halts.look_for_twins,
             inbox=inbox,
@@ -230,13 +171,13 @@ class _Run:
             clock=doors.clock,
             sleep=doors.sleep,
             random=doors.random,
-            after=max((record.published_at for record in recorded), default=None),
-            suppression=suppression,
+            after=max((record.published_at for record in beginning.recorded), default=None),
+            suppression=beginning.suppression,
         )
         self._release = Release(
             scope=scope,
             plan=plan,
-            published=ledgers,
+            published=beginning.ledgers,
             account=self._account,
             staging=self._staging,
             publisher=self._publisher,
@@ -259,7 +200,7 @@ class _Run:
         meanwhile = Meanwhile(
             doors.store,
             scope,
-            self._published,
+            beginning.published,
             account=self._account,
             on_decided=self._reconciler.decided,
             observer=doors.observer,
@@ -277,15 +218,21 @@ class _Run:
         )
 
     async def go(self) -> tuple[Manifest, ...]:
-        whole, partial = self._sort_leftovers()
+        staged = self._beginning.staged()
+        for (dataset, _, _), fetch in staged.items():
+            self._staging.adopt(dataset, fetch)
+        whole = {task: fetch for task, fetch in staged.items() if fetch.seal}
+        partial = {task: fetch for task, fetch in staged.items() if not fetch.seal}
         missing = replace(self._plan, tasks=tuple(task for task in self._plan.tasks if task.id not in whole))
         requests = sum(missing.least_requests(self._options.page_size).values())
         self._doors.observer(
             Planned(run_id=self._me.run_id, plan=self._plan, least_requests=requests, resumed_tasks=len(whole))
         )
-        self._look_at_the_clock()
+        if behind := self._beginning.clock_behind():
+            self._doors.observer(behind)
         try:
-            for record in await standing(self._doors.store, self._leftovers.intents.values(), self._scope.datasets):
+            intents = self._beginning.leftovers.intents.values()
+            for record in await standing(self._doors.store, intents, self._scope.datasets):
                 self._account.published(await self._publisher.leave_out(record), ())
             if self._plan.tasks:
                 await self._work(whole, partial)
@@ -300,17 +247,10 @@ class _Run:
         self._doors.observer(Ended(manifests=manifests))
         return manifests
 
-    def _look_at_the_clock(self) -> None:
-        """Tell of a clock that was set back, or that had been ahead when something was published."""
-        now = self._scope.began_at
-        asked = [began for task in self._plan.tasks if (began := self._published.get(task.id))]
-        if ahead := [began for began in asked if lies_ahead(began, now)]:
-            self._doors.observer(ClockBehind(now=now, ahead=max(ahead), tasks=len(ahead)))
-
     @property
     def _owners(self) -> tuple[Owner, ...]:
         """The runs whose staging areas are ours."""
-        return (self._me, *self._leftovers.owners)
+        return (self._me, *self._beginning.leftovers.owners)
 
     async def _stop(self, *, flush: bool) -> None:
         """Record how far the run came and leave what is staged to the next one, as far as the sink still takes it."""
@@ -330,17 +270,6 @@ class _Run:
                 return
         with suppress(StoreError):
             await say_ended(self._doors.store, self._owners)
-
-    def _sort_leftovers(self) -> tuple[dict[TaskId, StagedFetch], dict[TaskId, StagedFetch]]:
-        """What earlier runs left of the tasks of this one: whole fetches, and partial ones."""
-        whole: dict[TaskId, StagedFetch] = {}
-        partial: dict[TaskId, StagedFetch] = {}
-        for task in self._plan.tasks:
-            fetches = self._leftovers.fetches.get(task.id, ())
-            if fetch := pick(fetches, task, self._scope, published=self._published.get(task.id)):
-                (whole if fetch.seal else partial)[task.id] = fetch
-                self._staging.adopt(task.dataset.name, fetch)
-        return whole, partial
 
     async def _work(self, whole: Mapping[TaskId, StagedFetch], partial: Mapping[TaskId, StagedFetch]) -> None:
         try:

@@ -153,7 +153,9 @@ async def take_over(
         is_running: whether a run's process still lives; None where that cannot be told from here.
     """
     grains = {dataset.name: dataset.grain.id for dataset in scope.datasets}
-    runs = sorted({info.key.split("/")[1] for info in await store.list(f"{STAGING}/")} - {me.run_id})
+    staged = [info.key.split("/") for info in await store.list(f"{STAGING}/")]
+    # What lies in no run's folder is no run's: `doctor` tries the sink there.
+    runs = sorted({run_id for _, run_id, *rest in staged if rest} - {me.run_id})
     owners = [owner for run_id in runs if (owner := await _claim(store, run_id, scope, me, is_running))]
     mine = [owner.run_id for owner in owners]
     # Listed when they are ours: until it died, a run may have gone on writing.

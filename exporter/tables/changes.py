@@ -86,7 +86,7 @@ def _summed(keys: pa.Table, **values: pa.ChunkedArray) -> pa.Table:
     table = keys.rename_columns(positions)
     for name, column in values.items():
         table = table.append_column(name, column)
-    sums = table.group_by(positions).aggregate([(name, "sum") for name in values])
+    sums = table.group_by(positions, use_threads=False).aggregate([(name, "sum") for name in values])
     columns = [sums[name] for name in positions] + [sums[f"{name}_sum"] for name in values]
     return pa.table(columns, names=[*keys.column_names, *values])
 

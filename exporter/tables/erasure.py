@@ -67,8 +67,9 @@ def rows_of(
     found: pa.ChunkedArray | None = None
     for name in id_columns(table.column_names, customer_columns):
         values = table.column(name)
-        pairs = pa.table({_STUDIO: studios, _VALUE: values}).group_by([_STUDIO, _VALUE]).aggregate([]).to_pylist()
-        for pair in pairs:
+        both = pa.table({_STUDIO: studios, _VALUE: values})
+        pairs = both.group_by([_STUDIO, _VALUE], use_threads=False).aggregate([])
+        for pair in pairs.to_pylist():
             studio, value = pair[_STUDIO], pair[_VALUE]
             if value is not None and left_out(StudioId(studio), str(value)):
                 theirs = pc.and_(pc.equal(studios, studio), pc.fill_null(pc.equal(values, value), fill_value=False))

@@ -37,7 +37,8 @@ def task_sums(
     aggregations: list[tuple[object, str]] = [([], "count_all")]
     if counted:
         aggregations.append((COUNT, "sum"))
-    groups = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END]).aggregate(aggregations).to_pylist()
+    grouped = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END], use_threads=False)
+    groups = grouped.aggregate(aggregations).to_pylist()
     rows: dict[tuple[StudioId, Window], int] = {}
     measure: dict[tuple[StudioId, Window], int] = {}
     for group in groups:

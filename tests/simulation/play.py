@@ -8,7 +8,6 @@ from typing import cast
 
 import aiohttp
 
-from exporter.api.base import Attempt, Outcome
 from exporter.api.client import ReportClient
 from exporter.api.limiter import Gate
 from exporter.api.protocol import ApiOptions
@@ -24,9 +23,9 @@ from exporter.core.plan import Scope
 from exporter.core.studio import Studio
 from exporter.errors import ExporterError
 from exporter.jobs import export, leases
-from exporter.jobs.account import Tally
 from exporter.jobs.events import Event, Planned, Waiting
 from exporter.jobs.resume import Owner
+from exporter.jobs.tally import Tally
 from exporter.jobs.tenure import Surroundings
 from tests.simulation.chance import Chance
 from tests.simulation.judge import Judge, from_epoch
@@ -256,7 +255,7 @@ class _Play:
     def _leases(
         self, scenario: Scenario, process: Process, me: Owner, life: LifePlan, sink: TroubledSink
     ) -> leases.Leases:
-        """The exporter's own leases, on a machine whose clock may be a little wrong; see `app.py`."""
+        """The exporter's own leases, on a machine whose clock may be a little wrong; see `app_api.py`."""
         ahead = timedelta(seconds=scenario.ahead_s.get(process.host, 0.0))
         jitter = self._chance.part(process.name).once("leases").random
         return leases.Leases(
@@ -290,7 +289,7 @@ class _Play:
         permits: leases.Leases,
         run_id: str,
     ) -> export.Doors:
-        """The exporter's own client, gate and retries over what is simulated; see `app.py`."""
+        """The exporter's own client, gate and retries over what is simulated; see `app_api.py`."""
         chance = self._chance.part(process.name)
         jitter = chance.once("jitter").random
         session = FakeSession(
@@ -309,16 +308,6 @@ class _Play:
             permits=permits,
         )
 
-        def on_attempt(attempt: Attempt) -> None:
-            request = attempt.request
-            tally.note(
-                (request.dataset.name, request.studio.id, request.window),
-                attempt=attempt.number,
-                ok=attempt.outcome is Outcome.OK,
-                throttled=attempt.outcome is Outcome.THROTTLED,
-                size_bytes=attempt.size_bytes,
-            )
-
         client = ReportClient(
             cast(aiohttp.ClientSession, session),
             ApiOptions(base_url=BASE_URL, page_size=scenario.page_size),
@@ -326,7 +315,7 @@ class _Play:
             gate,
             retry=RetryPolicy(max_attempts=8, clock=self._clock, random=jitter),
             now=self._now,
-            on_attempt=on_attempt,
+            on_attempt=tally.note_attempt,
         )
         return export.Doors(
             source=client,

@@ -9,6 +9,7 @@ from exporter.store.base import ObjectStore
 from exporter.store.local import LocalStore
 from exporter.store.memory import MemoryStore
 from exporter.store.s3 import S3Store
+from tests.support.faulty_s3 import Faulty, faulty_store
 from tests.support.s3_servers import S3Server, moto_server, seaweedfs_server
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def moto_client(moto: S3Server) -> "Iterator[S3Client]":
 def seaweedfs_client(seaweedfs: S3Server) -> "Iterator[S3Client]":
     with seaweedfs.client() as client:
         yield client
+
+
+@pytest.fixture
+async def faulty(seaweedfs: S3Server, seaweedfs_client: "S3Client") -> AsyncIterator[Faulty]:
+    async with faulty_store(seaweedfs, seaweedfs_client) as faulty:
+        yield faulty
 
 
 @pytest.fixture(params=["memory", "local", pytest.param("moto", marks=ON_S3), pytest.param("seaweedfs", marks=ON_S3)])

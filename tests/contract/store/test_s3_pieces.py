@@ -11,7 +11,8 @@ import pytest
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
 from exporter.store.base import Absent, Condition
 from exporter.store.s3 import S3Store
-from tests.support.s3_servers import Fault, FaultyProxy, S3Server, faulty_proxy
+from tests.support.faulty_s3 import PIECE, Faulty
+from tests.support.s3_servers import Fault, S3Server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -19,41 +20,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("s3")
 
 KEY = "strikes/month=2025-01/part-00000.parquet"
-#: The smallest that S3 takes.
-PIECE = 5 * 2**20
 OLD, LARGE = b"old", bytes(range(256)) * 43_008
 ETAG = '"0123456789abcdef0123456789abcdef"'
 
 #: Requests of an upload without a condition; with one, a store first makes sure that the server keeps to it.
 BEGIN, PIECES, COMPLETE, ABORT = ["POST"], ["PUT"] * 3, ["POST"], ["DELETE"]
 CHECK = ["POST", "PUT", "POST", "DELETE"]
-
-
-class Faulty:
-    """A store behind a faulty proxy, and the same prefix straight from the server."""
-
-    def __init__(self, server: S3Server, proxy: FaultyProxy, client: "S3Client", straight: "S3Client") -> None:
-        self.proxy = proxy
-        self._bucket, self._prefix, self._straight = server.bucket, uuid4().hex, straight
-        self.store = S3Store(server.bucket, self._prefix, client=client, piece_bytes=PIECE, sleep=self._no_wait)
-        self.straight = S3Store(server.bucket, self._prefix, client=straight)
-
-    async def _no_wait(self, _seconds: float) -> None:
-        pass
-
-    def unfinished(self) -> list[str]:
-        """Keys of uploads that were begun and neither completed nor aborted."""
-        found = self._straight.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix)
-        return [upload["Key"] for upload in found.get("Uploads", ())]
-
-
-@pytest.fixture
-async def faulty(seaweedfs: S3Server, seaweedfs_client: "S3Client") -> AsyncIterator[Faulty]:
-    with faulty_proxy(seaweedfs) as proxy, seaweedfs.client(proxy.endpoint_url) as client:
-        faulty = Faulty(seaweedfs, proxy, client, seaweedfs_client)
-        yield faulty
-        await faulty.store.close()
-        await faulty.straight.close()
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFail
 from exporter.store.base import Absent, Condition
 from exporter.store.open import open_store
 from exporter.store.s3 import S3Store
-from tests.support.s3_servers import Fault, FaultyProxy, S3Server, faulty_proxy, free_port
+from tests.support.faulty_s3 import Faulty
+from tests.support.s3_servers import Fault, S3Server, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,29 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("s3")
 
 KEY = "strikes/month=2025-01/part-00000.parquet"
-
-
-class Faulty:
-    """A store behind a faulty proxy, the same prefix straight from the server, and the waits that were asked for."""
-
-    def __init__(self, server: S3Server, proxy: FaultyProxy, client: "S3Client", straight: "S3Client") -> None:
-        prefix = uuid4().hex
-        self.proxy = proxy
-        self.waits: list[float] = []
-        self.store = S3Store(server.bucket, prefix, client=client, sleep=self._wait)
-        self.straight = S3Store(server.bucket, prefix, client=straight)
-
-    async def _wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-
-@pytest.fixture
-async def faulty(seaweedfs: S3Server, seaweedfs_client: "S3Client") -> AsyncIterator[Faulty]:
-    with faulty_proxy(seaweedfs) as proxy, seaweedfs.client(proxy.endpoint_url) as client:
-        faulty = Faulty(seaweedfs, proxy, client, seaweedfs_client)
-        yield faulty
-        await faulty.store.close()
-        await faulty.straight.close()
 
 
 @asynccontextmanager

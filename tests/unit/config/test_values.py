@@ -8,7 +8,7 @@ import pytest
 
 from exporter.config.load import parse_settings
 from exporter.config.secrets import Secret
-from exporter.config.values import credentials, datasets, date_range, public, references, studios
+from exporter.config.values import credentials, datasets, date_range, hash_id, hash_key, public, references, studios
 from exporter.core.report import Pivot
 from exporter.core.studio import Studio
 from exporter.core.window import Every, Window
@@ -70,6 +70,19 @@ def test_privacy_of_one_report_leaves_the_other_alone():
     grouped, ungrouped = datasets(settings(changes), "")
     assert grouped.drop == frozenset()
     assert ungrouped.drop == {"customer_thumbnail_url"}
+
+
+def test_a_hash_key_is_told_from_another_without_being_told():
+    with_key = settings({"privacy.hash": '["customer_id"]', "privacy.hash_key": '"env:KEY"'})
+    secrets = [{"env:KEY": Secret(text)} for text in ("sixteen letters.", "sixteen letters!")]
+    assert [hash_key(with_key, one) for one in secrets] == [b"sixteen letters.", b"sixteen letters!"]
+    # What is published holds the id: another one would ask for everything to be written anew.
+    assert hash_id(with_key, secrets[0]) == "89f50ea35ac38e47" != hash_id(with_key, secrets[1])
+
+
+def test_where_nothing_is_hashed_there_is_no_key_and_no_id_of_one():
+    assert hash_key(settings(), {}) == b""
+    assert hash_id(settings(), {}) == ""
 
 
 def test_studios_share_a_credential_where_their_references_lead_to_one_secret():

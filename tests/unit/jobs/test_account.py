@@ -6,7 +6,8 @@ import pytest
 
 from exporter.core.manifest import Change, ObjectRecord, TaskState
 from exporter.core.plan import Plan
-from exporter.jobs.account import Account, Tally
+from exporter.jobs.account import Account
+from exporter.jobs.tally import Tally
 from tests.support.tasks import LATER, days, make_dataset, make_scope, make_studio, make_task, month
 
 #: What a published task takes beside its place in the plan: some numbers for the manifest.

@@ -2,8 +2,9 @@ import asyncio
 
 from exporter.core.plan import Plan
 from exporter.errors import MissingColumnError
-from exporter.jobs.account import Account, Tally
+from exporter.jobs.account import Account
 from exporter.jobs.drive import Drivers, Halts
+from exporter.jobs.tally import Tally
 from tests.support.tasks import make_studio, make_task, month
 from tests.support.virtual_time import run_virtual
 

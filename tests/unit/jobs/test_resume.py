@@ -4,7 +4,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from exporter.core.partition import owner_key, segment_key
+from exporter.core.partition import STAGING, owner_key, segment_key
 from exporter.core.staged import SegmentRecord, StagedFetch, StagedPage
 from exporter.jobs.resume import Owner, pick, take_over
 from exporter.store.memory import MemoryStore
@@ -50,6 +50,14 @@ async def test_what_a_run_stages_until_it_is_taken_over_is_taken_over_too():
     leftovers = await take_over(store, make_scope(month("2025-01")), ME, is_running=lambda _owner: False)
 
     assert sorted(leftovers.segments) == [segment_key(DYING.run_id, 0), segment_key(DYING.run_id, 1)]
+
+
+async def test_what_doctor_tries_the_sink_with_is_not_taken_for_a_run():
+    store = MemoryStore()
+    await store.put(f"{STAGING}/doctor-0000abcd", b"probe")
+    leftovers = await take_over(store, make_scope(month("2025-01")), ME, is_running=lambda _owner: False)
+    assert leftovers.owners == ()
+    assert [info.key for info in await store.list("")] == [f"{STAGING}/doctor-0000abcd"]
 
 
 @pytest.mark.parametrize(("studios", "is_taken"), [((), True), (("cove", "harbour-yoga"), True), (("cove",), False)])
