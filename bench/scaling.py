@@ -12,8 +12,8 @@ PAGE, RATE = 100, 250
 #: Connections, and seconds of a response.
 CONNECTIONS, LATENCY_S = 32, 0.1
 
-#: CPU seconds for a million rows as JSON in windows of 278 rows; larger windows take less. Source: docs/load.md.
-CPU_S = 10.9
+#: CPU seconds for a million rows as JSON in windows of 278 rows; larger windows take less. Source: docs/reliability.md.
+CPU_S = 9.9
 
 #: Memory of a run besides its largest part, in MB, and what a task adds; bytes of a row in Arrow; how many times its
 #: size a part takes while it is merged. Source: docs/load.md.
