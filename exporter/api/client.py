@@ -1,7 +1,7 @@
 """The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py`.
 
 Rules kept here: one turn at the gate is one request on the wire; redirects are not followed, so the credential stays
-with the host it was given for; a body is unpacked as it comes and never beyond its limit; foreign exceptions end here.
+with the host it was given for; foreign exceptions end here.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
 from exporter.api.base import Attempt, Outcome
+from exporter.api.body import Body, TooLargeError
 from exporter.api.envelope import EnvelopeReader
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
@@ -35,9 +36,6 @@ _MOST_REMEMBERED = 1024
 
 #: How long a looked-up address is used.
 _DNS_CACHE_S = 300
-
-#: zlib's word for a gzip header and trailer around the data.
-_GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 
 class Gate(Protocol):
@@ -119,7 +117,7 @@ class ReportClient:
             token = self._tokens[credential]()
             if token != common.token:
                 common.token, common.headers = token, CIMultiDict(build_headers(request, self._options, token))
-            body = _Body(self._options.max_body_bytes)
+            body = Body(self._options.max_body_bytes)
             outcome, status = Outcome.FAILED, None
             clock = asyncio.get_running_loop().time
             began = clock()
@@ -144,7 +142,7 @@ class ReportClient:
                     )
                 )
 
-    async def _ask(self, request: PageRequest, url: URL, headers: CIMultiDict[str], body: "_Body") -> RawAnswer:
+    async def _ask(self, request: PageRequest, url: URL, headers: CIMultiDict[str], body: Body) -> RawAnswer:
         """One exchange, within the time limit."""
         seconds = self._options.timeout_s
         try:
@@ -160,7 +158,7 @@ class ReportClient:
                     received_at=self._now(),
                     size_bytes=body.size_bytes,
                 )
-        except _TooLargeError as error:
+        except TooLargeError as error:
             raise RejectedError(
                 f"{request}: the answer is larger than {self._options.max_body_bytes} bytes; lower api.page_size"
             ) from error
@@ -191,89 +189,21 @@ class _Common:
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
 
 
-class _TooLargeError(Exception):
-    """More bytes than allowed."""
-
-
 #: What an exchange ends in when the network or the body's packing fails.
 _BREAKS = (aiohttp.ClientError, OSError, zlib.error, EOFError)
 
 
-async def _receive(response: aiohttp.ClientResponse, body: "_Body") -> bytes:
+async def _receive(response: aiohttp.ClientResponse, body: Body) -> bytes:
     """The whole body; nothing where an error's body is broken, since the status alone says what to do."""
     try:
         body.begin(response.headers.get("Content-Encoding", ""))
         while chunk := await response.content.readany():
             body.feed(chunk)
         return body.end()
-    except (_TooLargeError, *_BREAKS):
+    except (TooLargeError, *_BREAKS):
         if response.ok:
             raise
         return b""
-
-
-class _Body:
-    """The bytes of one answer, unpacked as they come.
-
-    The session leaves them packed, because only here is the limit kept at every step: a few packed kilobytes can
-    stand for gigabytes.
-
-    Attributes:
-        size_bytes: what came over the network so far.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.size_bytes = 0
-        self._max_bytes = max_bytes
-        self._unpacked: list[bytes] = []
-        self._unpacked_bytes = 0
-        self._gzip = False
-        self._member: zlib._Decompress | None = None
-
-    def begin(self, encoding: str) -> None:
-        """How the bytes are packed: the value of Content-Encoding."""
-        match encoding.strip().lower():
-            case "" | "identity":
-                self._gzip = False
-            case "gzip" | "x-gzip":
-                self._gzip = True
-            case _:
-                raise zlib.error("an encoding that was not asked for")
-
-    def feed(self, chunk: bytes) -> None:
-        """The next bytes from the network.
-
-        Raises:
-            _TooLargeError: beyond the limit.
-            zlib.error: not what `begin` was told.
-        """
-        self.size_bytes += len(chunk)
-        if not self._gzip:
-            self._take(chunk)
-        while self._gzip and chunk:
-            if self._member is None:
-                self._member = zlib.decompressobj(_GZIP_WBITS)
-            # One byte beyond the limit is enough to know, and never 0, which would mean no limit.
-            self._take(self._member.decompress(chunk, self._max_bytes - self._unpacked_bytes + 1))
-            chunk = self._member.unconsumed_tail or self._member.unused_data
-            if self._member.eof:
-                self._member = None
-
-    def _take(self, data: bytes) -> None:
-        self._unpacked.append(data)
-        self._unpacked_bytes += len(data)
-        if self._unpacked_bytes > self._max_bytes:
-            raise _TooLargeError
-
-    def end(self) -> bytes:
-        """The whole body.
-
-        Raises:
-            EOFError: the packed bytes stop in the middle.
-        """
-        if self._member is not None:
-            raise EOFError
-        return b"".join(self._unpacked)
 
 
 def _translate(request: PageRequest, error: Exception, timeout_s: float) -> UnavailableError:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.api import limiter
+from exporter.core.pace import Outcome, Pace
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError, UnavailableError
 from tests.support.timed_api import Minute, TimedApi, ask, busiest_minute, make_gate
@@ -483,6 +484,45 @@ def test_requests_go_alone_until_one_was_answered_by_somebody_who_knew_the_crede
     assert (run_virtual(main) > 1) == proves
 
 
+class Listening(Pace):
+    """Remembers how requests ended."""
+
+    def __init__(self):
+        super().__init__(250, random=lambda: 0.5)
+        self.ended = []
+
+    def finish(self, now, ticket, outcome, retry_after_s=None):
+        self.ended.append((outcome, retry_after_s))
+        super().finish(now, ticket, outcome, retry_after_s)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "retry_after_s"),
+    [
+        (None, Outcome.ACCEPTED, None),
+        (RateLimitedError("429", status=429, retry_after_s=2.0), Outcome.THROTTLED, 2.0),
+        (CredentialError("401", status=401), Outcome.ACCEPTED, None),
+        (RejectedError("400", status=400), Outcome.ACCEPTED, None),
+        (StudioError("403", status=403), Outcome.ACCEPTED, None),
+        (RejectedError("never sent"), Outcome.FAILED, None),
+        (UnavailableError("503", status=503), Outcome.FAILED, None),
+        (asyncio.CancelledError(), Outcome.FAILED, None),
+    ],
+    ids=repr,
+)
+def test_the_pace_is_told_how_a_turn_ended(error, outcome, retry_after_s):
+    async def main():
+        pace = Listening()
+        gate = limiter.Gate(make_pace=lambda _: pace, max_connections=1, clock=now)
+        with suppress(SourceError, asyncio.CancelledError):
+            async with gate.turn(KEY):
+                if error:
+                    raise error
+        return pace.ended
+
+    assert run_virtual(main) == [(outcome, retry_after_s)]
+
+
 # Lanes side by side
 
 
@@ -747,6 +787,23 @@ def test_the_earliest_day_goes_first_in_whatever_lane_and_pages_before_windows()
         return order
 
     assert run_virtual(main) == [31, 1, 2, 3, 4, 10, 11]
+
+
+def test_a_lane_whose_earliest_waiter_gave_up_stands_where_the_next_one_belongs():
+    async def main():
+        gate, order = make_gate(max_connections=1), []
+
+        async def page(key, number):
+            async with gate.turn(key, date(2025, 1, number)):
+                order.append(number)
+                await asyncio.sleep(0.01)
+
+        first, gone, *others = await queue(page(KEY, 31), page(KEY, 1), page(KEY, 5), page(OTHER, 3))
+        gone.cancel()
+        await asyncio.gather(first, *others)
+        return order
+
+    assert run_virtual(main) == [31, 3, 5]
 
 
 def test_with_many_more_credentials_than_connections_few_windows_are_open_at_a_time():
