@@ -160,8 +160,11 @@ def _collect(node: _Node, rows: list[Any]) -> Iterator[tuple[str, list[Value]]]:
     for field, key in node.fields.items():
         yield key, list(map(attrgetter(field), rows))
     for field, child in node.children.items():
-        absent = child.type()
-        yield from _collect(child, [inner or absent for inner in map(attrgetter(field), rows)])
+        inner = list(map(attrgetter(field), rows))
+        if not all(inner):  # an object is true; null is not
+            absent = child.type()
+            inner = [one or absent for one in inner]
+        yield from _collect(child, inner)
 
 
 # The thorough way ---------------------------------------------------------------------------------------------------
