@@ -4,11 +4,13 @@ import gc
 import signal
 import sys
 
+from exporter.cli import output
 from exporter.cli.main import main as run
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    output.hold_streams()
     # Until an event loop takes over, SIGTERM means what Ctrl-C means.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run()

@@ -1,7 +1,7 @@
 """From a command's name to its exit code: signals, and the one place where errors become exit codes.
 
 A command is an async function of the arguments and the environment; what only one command needs is imported when that
-one is called. The first SIGINT or SIGTERM asks it to stop, a second one insists.
+one is called. The first SIGINT, SIGTERM or SIGHUP asks it to stop, a second one insists.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Protocol, cast
@@ -64,12 +64,19 @@ async def _stoppable(command: Command, args: Namespace) -> ExitCode:
         task.cancel()
 
     # The handlers stay until the loop is closed, so that what it still waits for can be cut short too.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         return await command(args, os.environ)
     except asyncio.CancelledError:
         return ExitCode.INTERRUPTED
+
+
+def _stop_signals() -> Iterator[signal.Signals]:
+    """What asks a command to stop; a terminal that goes does not, where the command was started under nohup."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 def _complain(error: ExporterError, args: Namespace) -> None:

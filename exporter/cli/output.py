@@ -11,6 +11,21 @@ from typing import TextIO
 
 from exporter.errors import ExporterError, UsageError
 
+#: The last of the numbers that stdin, stdout and stderr have. Source: POSIX, stdio(3).
+_STDERR = 2
+
+
+def hold_streams() -> None:
+    """Open what the process was started without of stdin, stdout and stderr, as nothing; call before all else.
+
+    Otherwise the next file or socket gets its number: libraries would write their complaints into it, and uvloop aborts
+    the process where it is to close one of these numbers.
+    """
+    # The lowest free number is given, so that one beyond them says that all three are taken.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+
 
 def emit(text: str) -> None:
     """Write *text*, which brings its own line ends, to stdout.

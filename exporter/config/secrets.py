@@ -124,6 +124,8 @@ def _checked(text: str) -> str:
         raise UnreadableError("is empty")
     if not text.isascii():
         raise UnreadableError("holds characters other than ASCII")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        raise UnreadableError("stands in quotes; give the bare secret")
     if not text.isprintable() or " " in text:
         raise UnreadableError("holds spaces or control characters; give the bare secret, without a word before it")
     return text
@@ -164,6 +166,8 @@ class _Aws:
         """A secret's string, or with `#key` one value of the JSON object in it."""
         name, hash_sign, key = target.partition("#")
         text = self._secret_string(name)
+        if not hash_sign and text.startswith("{") and text.endswith("}"):
+            raise UnreadableError("is a JSON object; name the key that holds the secret behind it, as in name#key")
         if not hash_sign:
             return text
         try:

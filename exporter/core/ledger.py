@@ -57,6 +57,7 @@ class Entry:
         run_id: the run that published it.
         began_at: when the run that *asked* for it began, UTC; whether it is settled is judged by this.
         withheld: what is not in the part although the API told it; with it, rows and measure are the API's.
+        zone: the studio's, at whose midnights the window was cut; empty where nobody wrote it down.
     """
 
     studio: StudioId
@@ -67,6 +68,7 @@ class Entry:
     run_id: str
     began_at: datetime
     withheld: Withheld = NOTHING_WITHHELD
+    zone: str = ""
 
     def leave_out(self, more: Withheld) -> "Entry":
         """The same task with so much less in the part."""
@@ -131,6 +133,8 @@ class Ledger:
         withheld = [[n, e.withheld.rows, e.withheld.measure] for n, e in enumerate(self.entries) if e.withheld]
         document |= {"withheld": withheld} if withheld else {}
         document |= {"customer_columns": self.customer_columns} if self.customer_columns else {}
+        zones = list(dict.fromkeys(e.zone for e in self.entries))
+        document |= {"zones": [zones, [zones.index(e.zone) for e in self.entries]]} if any(zones) else {}
         packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
         return base64.b85encode(packed).decode("ascii")
 
@@ -147,6 +151,7 @@ def parse_ledger(text: str) -> Ledger:
             raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
         runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
+        zones, zone_of = document.get("zones", ([""], [0] * len(document["tasks"][0])))
         # Most entries of a part are of the same window, most parts of the same studios: kept once.
         window = lru_cache(_window)
         entries = tuple(
@@ -159,9 +164,10 @@ def parse_ledger(text: str) -> Ledger:
                 run_id=runs[run][0],
                 began_at=runs[run][1],
                 withheld=withheld.get(number, NOTHING_WITHHELD),
+                zone=zones[zone],
             )
-            for number, (studio, start, end, rows, total, measure, run) in enumerate(
-                zip(*document["tasks"], strict=True)
+            for number, (zone, studio, start, end, rows, total, measure, run) in enumerate(
+                zip(zone_of, *document["tasks"], strict=True)
             )
         )
         return Ledger(

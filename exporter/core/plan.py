@@ -1,8 +1,8 @@
 """What a run has to fetch: tasks that are not settled, and whether they fit what is published.
 
-Rules kept here: a settled task is never asked for again, unless it was settled by a clock that cannot have been right;
-a task may only replace published windows that it covers, within its own partition; rows of another grain are never
-mixed in.
+Rules kept here: a settled task is never asked for again, unless it was settled by a clock that cannot have been right,
+or for the hours of another time zone; a task may only replace published windows that it covers, within its own
+partition; rows of another grain are never mixed in.
 """
 
 from bisect import bisect_right
@@ -156,8 +156,9 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
             known[task.id] = entry.total
             settled = is_settled(task, entry.began_at, scope.lookback_days)
             settled = settled and not lies_ahead(entry.began_at, scope.began_at)
+            alike = is_cut_alike(task, entry.zone)
             continued = entry.run_id in scope.continues and scope.staged.get(task.id, entry.began_at) <= entry.began_at
-            if continued or (settled and not scope.full and not scope.rewrite):
+            if alike and (continued or (settled and not scope.full and not scope.rewrite)):
                 done.append(Done(task=task, entry=entry, settled=settled))
             else:
                 todo.append(task)
@@ -168,6 +169,19 @@ def is_settled(task: Task, began_at: datetime, lookback_days: int) -> bool:
     """Whether what a run that began at *began_at* fetched for *task* is final."""
     _, end = task.window.instants(task.studio.timezone)
     return began_at >= end + timedelta(days=lookback_days)
+
+
+def is_cut_alike(task: Task, zone: str) -> bool:
+    """Whether what was fetched for *task* while its studio was said to be in *zone* is of the same hours.
+
+    Where a studio's zone was corrected, hours at the seam between old and new windows would be missing, or there twice.
+    """
+    if zone in ("", task.studio.timezone):
+        return True
+    try:
+        return task.window.instants(zone) == task.window.instants(task.studio.timezone)
+    except (LookupError, ValueError, OSError):
+        return False  # a zone that this machine does not know
 
 
 def holds_time(window: Window, studio: Studio) -> bool:

@@ -66,7 +66,8 @@ class Seal:
 class SegmentRecord:
     """What a segment says of its rows, which lie in the order of *pages*.
 
-    `customer_columns` are names of columns that hold customers' ids, beside those that the catalogue knows.
+    `customer_columns` are names of columns that hold customers' ids, beside those that the catalogue knows; `zones` are
+    the studios', at whose midnights the windows were cut, as far as somebody wrote them down.
     """
 
     dataset: DatasetName
@@ -77,6 +78,7 @@ class SegmentRecord:
     pages: tuple[StagedPage, ...]
     seals: tuple[Seal, ...]
     customer_columns: tuple[str, ...] = ()
+    zones: Mapping[StudioId, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class StagedFetch:
     began_at: datetime
     pages: dict[int, tuple[str, StagedPage]] = field(default_factory=dict)
     seal: Seal | None = None
+    zone: str = ""
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -123,7 +126,13 @@ def collect_fetches(segments: Iterable[tuple[str, SegmentRecord]]) -> Mapping[tu
     def fetch(record: SegmentRecord, of: StagedPage | Seal) -> StagedFetch:
         return fetches.setdefault(
             (record.dataset, of.fetch_id),
-            StagedFetch(studio=of.studio, window=of.window, fetch_id=of.fetch_id, began_at=record.began_at),
+            StagedFetch(
+                studio=of.studio,
+                window=of.window,
+                fetch_id=of.fetch_id,
+                began_at=record.began_at,
+                zone=record.zones.get(of.studio, ""),
+            ),
         )
 
     for key, record in segments:

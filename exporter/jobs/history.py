@@ -12,6 +12,7 @@ from exporter.core.partition import (
     manifest_key,
     manifests_prefix,
     parse_partition,
+    partition_of,
     partitions_prefix,
     receipts_prefix,
 )
@@ -119,7 +120,7 @@ async def read_ledger_of(store: ObjectStore, partition: Partition) -> Ledger:
     """The ledger in the footer of one part.
 
     Raises:
-        DataError: the part is not readable, or not ours.
+        DataError: the part is not readable, not ours, or another partition's.
         StoreError: the sink is not readable.
     """
     size = FOOTER_BYTES
@@ -128,10 +129,19 @@ async def read_ledger_of(store: ObjectStore, partition: Partition) -> Ledger:
             tail, info = await store.tail(partition.key, size)
             found = read_ledger(tail, info.size)
             if isinstance(found, Ledger):
-                return found
+                break
             size = found
+        _require_own(partition, found)
     except DataError as error:
         raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error
+    return found
+
+
+def _require_own(partition: Partition, ledger: Ledger) -> None:
+    """Raise where a part was put into another partition's place: its rows would be read twice, and those be missing."""
+    for entry in ledger.entries:
+        if (own := partition_of(partition.dataset, entry.window)) != partition:
+            raise DataError(f"holds rows of {own.month}, as a copy of that part would")
 
 
 async def _manifest(store: ObjectStore, key: str) -> Manifest | None:

@@ -19,7 +19,7 @@ from exporter.core.partition import lease_key, salt_key
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, NotFoundError
 from exporter.jobs.events import Observer, Waiting
-from exporter.jobs.put import put_for_etag
+from exporter.jobs.put import PUT_ATTEMPTS, never_written, put_if
 from exporter.jobs.tenure import Surroundings, Tenure
 from exporter.store.base import Absent, Condition
 
@@ -131,6 +131,8 @@ class Leases:
         where, wait_s = self._doors.where(credential), FIRST_POLL_S
         seen: Condition = None
         seen_at, told = 0.0, False
+        tried: Condition = None
+        misses = 0
         while True:
             lease, condition = await tenure.read()
             now = self._around.monotonic()
@@ -141,6 +143,12 @@ class Leases:
                 if await tenure.begin(lease, condition, where):
                     tenure.shared = told or lease.used_since(self._around.me.began_at)
                     return
+                # Somebody was quicker, or the sink says that puts may have landed, and they never do.
+                misses = misses + 1 if condition == tried else 1
+                if misses == PUT_ATTEMPTS:
+                    raise never_written(tenure.key)
+                tried = condition
+                await self._around.sleep(misses * FIRST_POLL_S * (0.5 + self._doors.random()))
                 continue
             if self._when_busy is WhenBusy.SKIP:
                 tenure.refused = (
@@ -157,10 +165,18 @@ class Leases:
     async def _read_salt(self) -> bytes:
         """The sink's salt, the object as it is, made by whoever comes first."""
         async with self._salting:
-            while self._salt is None:
-                try:
-                    self._salt, _ = await self._around.store.get(salt_key())
-                except NotFoundError:
-                    salt = json.dumps({"salt": secrets.token_hex(_SALT_BYTES)}).encode()
-                    await put_for_etag(self._around.store, salt_key(), salt, Absent())
+            if self._salt is None:
+                self._salt = await self._find_salt()
             return self._salt
+
+    async def _find_salt(self) -> bytes:
+        for _ in range(PUT_ATTEMPTS):
+            try:
+                found, _ = await self._around.store.get(salt_key())
+            except NotFoundError:
+                made = json.dumps({"salt": secrets.token_hex(_SALT_BYTES)}).encode()
+                if await put_if(self._around.store, salt_key(), made, Absent()):
+                    return made
+            else:
+                return found
+        raise never_written(salt_key())

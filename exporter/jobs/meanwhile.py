@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from exporter.core.ledger import Entry
-from exporter.core.plan import Done, Scope, Task, TaskId, is_settled
+from exporter.core.plan import Done, Scope, Task, TaskId, is_cut_alike, is_settled
 from exporter.errors import DataError
 from exporter.jobs.account import Account
 from exporter.jobs.events import Observer, Spared
@@ -80,6 +80,8 @@ class Meanwhile:
         """*entry*, where it is new and will do for *task*."""
         before = self._published.get(task.id)
         if before is not None and entry.began_at <= before:
+            return None
+        if not is_cut_alike(task, entry.zone):
             return None
         settled = is_settled(task, entry.began_at, self._scope.lookback_days)
         fresh = self._scope.began_at - entry.began_at <= CONTINUE_WITHIN

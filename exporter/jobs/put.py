@@ -1,6 +1,6 @@
 """Puts that are sure of their outcome, although an answer may be lost on the way."""
 
-from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError
+from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
 from exporter.store.base import Condition, ObjectStore
 
 #: How often a put is sent while nobody knows whether it landed.
@@ -46,3 +46,11 @@ async def put_for_etag(store: ObjectStore, key: str, data: bytes, condition: Con
         except NotFoundError:
             return None
         return info.etag if found == data else None
+
+
+def never_written(key: str) -> StoreError:
+    """Why a put on condition is given up after `PUT_ATTEMPTS`: each may have landed, and nobody else wrote there."""
+    return StoreError(
+        f"{key}: was not written in {PUT_ATTEMPTS} attempts, and the sink did not say why; see that it takes puts, then"
+        " run again"
+    )

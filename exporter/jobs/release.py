@@ -168,6 +168,7 @@ class Release:
                 measure=fetch.seal.measure if fetch.seal else 0,
                 run_id=self._publisher.run_id,
                 began_at=fetch.began_at,
+                zone=task.studio.timezone,
             ).leave_out(rows.withheld[fetch.fetch_id])
             for task, fetch in zip(tasks, fetches, strict=True)
         )

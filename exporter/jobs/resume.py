@@ -15,7 +15,7 @@ from exporter.core.clocks import lies_ahead
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
 from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
-from exporter.core.plan import Scope, Task, TaskId, is_settled
+from exporter.core.plan import Scope, Task, TaskId, is_cut_alike, is_settled
 from exporter.core.report import Dataset
 from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
 from exporter.errors import DataError, NotFoundError
@@ -122,8 +122,8 @@ def pick(
     def good(fetch: StagedFetch) -> bool:
         if published and fetch.began_at <= published:
             return False
-        if lies_ahead(fetch.began_at, now):
-            return False  # how old it is cannot be told
+        if lies_ahead(fetch.began_at, now) or not is_cut_alike(task, fetch.zone):
+            return False  # how old it is cannot be told, or it is of other hours
         if fetch.seal:
             fresh = now - fetch.began_at <= CONTINUE_WITHIN
             return fresh or is_settled(task, fetch.began_at, scope.lookback_days)

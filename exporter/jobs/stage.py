@@ -24,6 +24,7 @@ from exporter.core.partition import segment_key
 from exporter.core.plan import Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import Seal, SegmentRecord, StagedFetch, StagedPage
+from exporter.core.studio import StudioId
 from exporter.errors import ChangedError, DataError, ExporterError
 from exporter.jobs.few import few_at_once
 from exporter.jobs.inbox import Inbox
@@ -260,6 +261,7 @@ class Staging:
         pages: list[tuple[asyncio.Future[int], StagedPage, Piece]] = []
         sealed: list[tuple[Seal, pa.Table]] = []
         customer_columns: set[str] = set()
+        zones: dict[StudioId, str] = {}
         intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
         for taken in intake.take(arrivals):
             arrival = taken.arrival
@@ -286,6 +288,7 @@ class Staging:
                 continue
             seen.update(dict.fromkeys(taken.extras))
             customer_columns.update(taken.customer_columns)
+            zones[task.studio.id] = task.studio.timezone
             pages.append((arrival.done, page, taken.stored))
             sealed += [whole_fetch] if whole_fetch else []
         arrivals.clear()
@@ -302,6 +305,7 @@ class Staging:
             pages=tuple(page for _, page, _ in pages),
             seals=tuple(seal for seal, _ in sealed),
             customer_columns=tuple(sorted(customer_columns)),
+            zones=zones,
         )
         rows = joined(stored for _, _, stored in pages)
         table = pa.concat_tables(rows, promote_options="default").combine_chunks()

@@ -14,7 +14,7 @@ from exporter.core.erasure import (
 )
 from exporter.core.partition import pepper_key, suppressed_key
 from exporter.errors import DataError, NotFoundError, StoreError
-from exporter.jobs.put import put_if
+from exporter.jobs.put import PUT_ATTEMPTS, never_written, put_if
 from exporter.store.base import Absent, Condition, ObjectStore
 
 #: Others that write it at the same time, at most, before it is given up.
@@ -71,10 +71,7 @@ class Suppression:
             DataError, StoreError: it could not be read or written.
         """
         await self.read()
-        while (pepper := await self._pepper()) is None:
-            # Of several at once, whoever comes first makes it.
-            await put_if(self._store, pepper_key(), pepper_to_json(secrets.token_bytes(PEPPER_BYTES)), Absent())
-        subjects = person.subjects(pepper)
+        subjects = person.subjects(await self._pepper_or_new())
         for conflicts in range(MOST_CONFLICTS):
             if conflicts:
                 await sleep(random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
@@ -84,6 +81,16 @@ class Suppression:
             if await put_if(self._store, suppressed_key(), subjects_to_json(known | subjects), self._etag):
                 return subjects
         raise StoreError(f"{suppressed_key()}: others replaced it {MOST_CONFLICTS} times meanwhile; run again")
+
+    async def _pepper_or_new(self) -> bytes:
+        for _ in range(PUT_ATTEMPTS):
+            if pepper := await self._pepper():
+                return pepper
+            # Of several at once, whoever comes first makes it.
+            made = secrets.token_bytes(PEPPER_BYTES)
+            if await put_if(self._store, pepper_key(), pepper_to_json(made), Absent()):
+                return made
+        raise never_written(pepper_key())
 
     async def _pepper(self) -> bytes | None:
         try:

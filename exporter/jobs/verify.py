@@ -155,7 +155,9 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
     found.parts += 1
     records = found.recorded.get(partition.key, ())
     if not records:
-        found.differences.append(f"{partition.key}: is in no manifest; run again to record it")
+        found.differences.append(
+            f"{partition.key}: is in no manifest; run again to record it, with --full where the days are settled"
+        )
     elif hashlib.sha256(data).hexdigest() not in {record.sha256 for record in records}:
         found.differences.append(
             f"{partition.key}: its bytes are not those that were published at {records[0].published_at}"
@@ -187,7 +189,7 @@ def _against_ledger(
         if rows.get(span, 0) != entry.rows:
             differences.append(f"{where}: {rows.get(span, 0)} rows instead of {entry.rows}")
         if partition_of(partition.dataset, window) != partition:
-            differences.append(f"{where}: belongs to another partition")
+            differences.append(f"{where}: belongs to another partition; move the part away and run again")
         run_id, task = tasks.get(span, ("", None))
         if not task or run_id != entry.run_id or task.state is TaskState.FAILED:
             continue

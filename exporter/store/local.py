@@ -67,6 +67,7 @@ _WAYS_OUT: Mapping[int, str] = {
     errno.EACCES: _PERMIT,
     errno.EPERM: _PERMIT,
     errno.EROFS: "choose another sink.url",
+    errno.ENOENT: "a link on the way leads nowhere; see that its disk is mounted, or choose another sink.url",
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,
@@ -119,7 +120,7 @@ class LocalStore:
                     async with self._open:
                         return await _to_the_end(asyncio.to_thread(self._put_once, key, path, data, condition))
                 except _GONE:
-                    if any(parent.is_file() for parent in path.parents):
+                    if any(parent.is_file() or _leads_nowhere(parent) for parent in path.parents):
                         raise
         raise StoreError(
             f"{self._url}/{key}: cannot write: its folder was removed {_ATTEMPTS} times meanwhile; "
@@ -254,6 +255,11 @@ def explain(error: OSError) -> str:
     code = errno.errorcode.get(error.errno or 0, "no code")
     way_out = _WAYS_OUT.get(error.errno or 0, "check the disk and run again")
     return f"{error.strerror or type(error).__name__} ({code}); {way_out}"
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether *path* is a link to something that is not there, such as a folder on a disk that is not mounted."""
+    return path.is_symlink() and not path.exists()
 
 
 def _etag(stat: os.stat_result) -> str:

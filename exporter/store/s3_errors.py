@@ -14,7 +14,8 @@ from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFail
 from exporter.store.base import Condition
 
 #: Everything that boto3 raises when something goes wrong outside this program; `HTTPError` comes from reading a body.
-FOREIGN = (aws.BotoCoreError, aws.ClientError, HTTPError, ResponseParserError)
+#: botocore asks a server that redirects for the bucket's region; where that is redirected too, it never stops asking.
+FOREIGN = (aws.BotoCoreError, aws.ClientError, HTTPError, ResponseParserError, RecursionError)
 
 #: Refusals that may pass. Source: Amazon S3 API reference, "Error responses".
 _REFUSED_FOR_NOW = frozenset(
@@ -32,12 +33,17 @@ _ANSWER_LOST = (
 #: Failures before a request was sent.
 _NEVER_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
 
+#: Server errors after which nothing happened. Source: RFC 9110, section 15.6.2, and RFC 4918, section 11.5.
+_NEVER_DONE = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.INSUFFICIENT_STORAGE)
+
 #: A server's code is shown; what is none may be anything.
 _A_CODE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
 _RENEW = "renew the session's credentials"
+_FREE_SPACE = "free some space there, or raise its quota, then run again"
 _CHECK_REGION = "set AWS_REGION to the bucket's region"
+_NOT_THERE = "the server redirects to another address; write that one as sink.endpoint_url"
 _CHECK_NETWORK = "check the network and sink.endpoint_url"
 _WAYS_OUT: Mapping[str, str] = {
     "AccessDenied": (
@@ -49,6 +55,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "ConnectTimeoutError": _CHECK_NETWORK,
     "EndpointConnectionError": _CHECK_NETWORK,
     "ExpiredToken": _RENEW,
+    "InsufficientStorage": _FREE_SPACE,
     "InvalidAccessKeyId": _CHECK_KEYS,
     "InvalidToken": _RENEW,
     "NoCredentialsError": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run under a role",
@@ -58,9 +65,13 @@ _WAYS_OUT: Mapping[str, str] = {
     "PartialCredentialsError": _CHECK_KEYS,
     "PermanentRedirect": _CHECK_REGION,
     "ProxyConnectionError": "check HTTPS_PROXY and NO_PROXY",
+    "QuotaExceeded": _FREE_SPACE,
+    "RecursionError": _NOT_THERE,
     "RequestTimeTooSkewed": "set this machine's clock",
     "SSLError": "check the server's certificate, or name its authority in AWS_CA_BUNDLE",
     "SignatureDoesNotMatch": _CHECK_KEYS,
+    "TemporaryRedirect": _NOT_THERE,
+    "XMinioStorageFull": _FREE_SPACE,
 }
 
 
@@ -88,7 +99,7 @@ def failure_of(error: BaseException) -> Failure:
         status = status_of(error)
         if _code(error) in _REFUSED_FOR_NOW or status == HTTPStatus.TOO_MANY_REQUESTS:
             return Failure.NOT_YET
-        unknown = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+        unknown = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NEVER_DONE
         return Failure.UNKNOWN if unknown else Failure.FINAL
     if isinstance(error, _NEVER_SENT):
         return Failure.NOT_YET
@@ -109,7 +120,7 @@ def explain(error: Exception, *, where: str, verb: Verb, condition: Condition = 
                 f"{where}: someone else wrote it meanwhile ({answer}); read it and try again"
             )
         if failure_of(error) is Failure.UNKNOWN:
-            return OutcomeUnknownError(f"{where}: may have been written, but the answer was lost: {answer}; look at it")
+            return OutcomeUnknownError(f"{where}: may have been written, but the answer was lost: {answer}; run again")
     if failure_of(error) is Failure.FINAL:
         way_out = (
             "check AWS KMS and sink.kms_key_id"

@@ -65,6 +65,7 @@ def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
     withheld = [[n, p.withheld.rows, p.withheld.measure] for n, p in enumerate(record.pages) if p.withheld]
     document |= {"withheld": withheld} if withheld else {}
     document |= {"customer_columns": record.customer_columns} if record.customer_columns else {}
+    document |= {"zones": record.zones} if record.zones else {}
     text = json.dumps(document, separators=(",", ":")).encode()
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema.with_metadata({_RECORD: text}), options=_WRITE) as writer:
@@ -118,6 +119,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                 for studio, start, end, fetch_id, total, rows, measure, sealed_at in document["seals"]
             ),
             customer_columns=tuple(document.get("customer_columns", ())),
+            zones={StudioId(studio): zone for studio, zone in document.get("zones", {}).items()},
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError("not a whole segment") from error

@@ -268,7 +268,7 @@ def _is_as_published(new: Entry, old: Entry | None, seen: Mapping[_TaskKey, date
         return False
 
     def facts(entry: Entry) -> tuple[object, ...]:
-        return entry.rows, entry.total, entry.measure, entry.withheld
+        return entry.rows, entry.total, entry.measure, entry.withheld, entry.zone
 
     return facts(new) == facts(old)
 

@@ -113,6 +113,13 @@ async def test_second_run_of_settled_windows_asks_nothing(sandbox, program):
     assert len(sandbox.requests) == asked
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_a_run_that_is_started_without_some_standard_stream_does_its_work(program, closed):
+    bare = replace(program, under=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    assert (await bare("run", "--end", "2025-02-01")).code == 0
+    assert (await program("verify")).code == 0
+
+
 async def test_run_in_text_says_what_it_did(program):
     ended = await program("run", "--studio", "harbour-yoga", "--end", "2025-03-01", "--log-format", "text")
     assert ended.code == 0

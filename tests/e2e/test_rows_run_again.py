@@ -1,5 +1,6 @@
 """A later run asks for what may have changed, and swaps just that."""
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -49,6 +50,19 @@ async def test_windows_within_the_lookback_are_fetched_again_and_replaced():
     assert of_spans(rows, MARCH) == of_spans(now, MARCH) != of_spans(before, MARCH)
     assert of_spans(rows, JANUARY) == of_spans(before, JANUARY) != of_spans(now, JANUARY)
     assert of_spans(rows, FEBRUARY) == of_spans(now, FEBRUARY)
+
+
+async def test_once_a_studio_s_time_zone_is_corrected_no_row_is_missing_or_there_twice():
+    async with bench(small_world(studios=3)) as b:
+        right = b.config
+        b.config = lambda *given, **changes: re.sub('timezone = ".*"', 'timezone = "UTC"', right(*given, **changes))
+        await b.run(end=MARCH[0])
+        b.config = right
+        await b.run()
+        rows, asked = groups(await published(b.store)), b.asked()
+        await b.run()
+        assert b.asked() == asked
+    assert rows == expected(b.world, months())
 
 
 async def test_a_full_run_brings_settled_windows_up_to_date():

@@ -38,6 +38,16 @@ async def test_a_sink_below_a_file_ends_the_program_with_2_before_anything_is_re
     assert (tmp_path / "lake").read_text() == "in the way"
 
 
+async def test_a_sink_behind_a_link_that_leads_nowhere_ends_a_run_before_anything_is_requested(tmp_path):
+    (tmp_path / "lake").symlink_to(tmp_path / "not mounted" / "lake")
+    async with bench(small_world(per_month=60), store=LocalStore(tmp_path / "lake")) as running:
+        with pytest.raises(
+            ConfigError, match=r"ENOENT\); a link on the way leads nowhere; see that its disk is mounted"
+        ):
+            await running.run()
+        assert running.asked() == 0
+
+
 async def test_a_full_disk_stops_a_run_before_anything_is_requested(tmp_path):
     async with bench(small_world(per_month=60), store=LocalStore(tmp_path / "lake")) as running:
         with largest_file(0), pytest.raises(ConfigError, match="EFBIG"):

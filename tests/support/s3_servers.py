@@ -191,6 +191,8 @@ class Fault(Enum):
     CONFLICT = "409 ConditionalRequestConflict; the server never sees the request"
     ACCESS_DENIED = "403 AccessDenied; the server never sees the request"
     EXPIRED_TOKEN = "400 ExpiredToken; the server never sees the request"
+    REDIRECT = "307 to another address; the server never sees the request"
+    FULL = "507 InsufficientStorage; the server never sees the request"
 
     @property
     def reaches_server(self) -> bool:
@@ -201,6 +203,8 @@ class Fault(Enum):
             Fault.CONFLICT,
             Fault.ACCESS_DENIED,
             Fault.EXPIRED_TOKEN,
+            Fault.REDIRECT,
+            Fault.FULL,
         )
 
     @property
@@ -212,6 +216,8 @@ class Fault(Enum):
             Fault.CONFLICT: (409, "ConditionalRequestConflict"),
             Fault.ACCESS_DENIED: (403, "AccessDenied"),
             Fault.EXPIRED_TOKEN: (400, "ExpiredToken"),
+            Fault.REDIRECT: (307, "TemporaryRedirect"),
+            Fault.FULL: (507, "InsufficientStorage"),
         }.get(self)
 
 

@@ -89,6 +89,7 @@ class Published:
     measure: int = 1
     run_id: str = "earlier"
     began_at: datetime = LATER
+    zone: str = ""
 
 
 def ledgers_of(*tasks: Published) -> Mapping[Partition, Ledger]:
@@ -103,6 +104,7 @@ def ledgers_of(*tasks: Published) -> Mapping[Partition, Ledger]:
             measure=one.measure,
             run_id=one.run_id,
             began_at=one.began_at,
+            zone=one.zone,
         )
         partition = partition_of(one.dataset.name, one.window)
         ledger = ledgers.get(partition, Ledger(grain=one.dataset.grain.id))

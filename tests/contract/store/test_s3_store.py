@@ -143,6 +143,21 @@ async def test_what_is_not_allowed_is_asked_once_and_the_message_names_the_permi
     assert len(faulty.proxy.methods) == 4
 
 
+async def test_a_full_store_is_told_once_and_the_old_object_is_whole(faulty: Faulty) -> None:
+    await faulty.straight.put(KEY, b"old")
+    faulty.proxy.faults.append(Fault.FULL)
+    with pytest.raises(StoreError, match=rf"{KEY}: cannot write: InsufficientStorage \(507\); free some space"):
+        await faulty.store.put(KEY, b"new")
+    assert faulty.proxy.methods == ["PUT"]
+    assert (await faulty.straight.get(KEY))[0] == b"old"
+
+
+async def test_a_server_that_redirects_every_request_is_told_with_the_setting_to_change(faulty: Faulty) -> None:
+    faulty.proxy.faults.extend([Fault.REDIRECT] * 1000)
+    with pytest.raises(StoreError, match=rf"{KEY}: cannot write: .*sink\.endpoint_url"):
+        await faulty.store.put(KEY, b"rows")
+
+
 async def test_a_wrong_secret_is_refused_and_the_message_has_neither_secret_nor_key(seaweedfs: S3Server) -> None:
     async with opened(replace(seaweedfs, secret_key="a-wrong-secret")) as store:
         with pytest.raises(StoreError, match=r"SignatureDoesNotMatch \(403\); check AWS_ACCESS_KEY_ID") as caught:

@@ -47,7 +47,7 @@ def start(code, *flags):
     return subprocess.Popen([sys.executable, *flags, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_ends_what_the_first_could_not(number):
     with start(STUBBORN) as process:
         assert process.stdout is not None
@@ -55,6 +55,19 @@ def test_a_second_signal_ends_what_the_first_could_not(number):
         process.send_signal(number)
         assert process.stdout.readline() == "asked\n"
         process.send_signal(number)
+        assert process.wait() == 130
+
+
+def test_a_terminal_that_goes_ends_nothing_that_was_started_to_outlive_it():
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    with start(ignoring + STUBBORN) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
         assert process.wait() == 130
 
 

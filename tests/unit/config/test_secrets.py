@@ -91,11 +91,16 @@ def test_what_references_share_is_fetched_once(aws, monkeypatch):
         ("file:/", "file:/ cannot be read (Is a directory)"),
         ("file:/dev/null", "file:/dev/null is empty"),
         ("file:/dev/zero", "file:/dev/zero is larger than 64 KiB"),
+        ("env:QUOTED", "env:QUOTED stands in quotes; give the bare secret"),
         ("ssm:/nothing", "ssm:/nothing cannot be read: AWS answered ParameterNotFound"),
         ("secretsmanager:nothing", "secretsmanager:nothing cannot be read: AWS answered ResourceNotFoundException"),
         ("secretsmanager:bytes", "secretsmanager:bytes is binary instead of a string"),
         ("secretsmanager:plain#key", "secretsmanager:plain#key is no JSON object with this key"),
         ("secretsmanager:list#key", "secretsmanager:list#key is no JSON object with this key"),
+        (
+            "secretsmanager:object",
+            "secretsmanager:object is a JSON object; name the key that holds the secret behind it, as in name#key",
+        ),
         ("secretsmanager:object#key", "secretsmanager:object#key is no JSON object with this key"),
         (
             "secretsmanager:object#number",
@@ -111,7 +116,7 @@ def test_what_leads_nowhere_names_key_and_reference_but_no_value(aws, reference,
     client.create_secret(Name="plain", SecretString="s3cret")
     client.create_secret(Name="list", SecretString='["s3cret"]')
     client.create_secret(Name="object", SecretString='{"a": "s3cret", "number": 5}')
-    environ = {"EMPTY": "", "UMLAUT": "s3crét", "PREFIXED": "Bearer s3cret", "LINES": "s3\ncret"}
+    environ = {"EMPTY": "", "UMLAUT": "s3crét", "PREFIXED": "Bearer s3cret", "LINES": "s3\ncret", "QUOTED": '"s3cret"'}
     with pytest.raises(SecretError) as caught:
         resolve_all({"studios[0].token of harbour-yoga": reference}, environ)
     assert str(caught.value) == f"studios[0].token of harbour-yoga: {fault}"

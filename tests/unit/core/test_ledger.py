@@ -34,6 +34,7 @@ entries = st.builds(
     run_id=st.sampled_from(["first", "second", "third"]),
     began_at=moments(),
     withheld=st.builds(Withheld, rows=st.integers(0, 2), measure=st.integers(0, 2)),
+    zone=st.sampled_from(["", "UTC", "Europe/London"]),
 )
 several = st.lists(entries, max_size=8)
 
@@ -56,11 +57,12 @@ def test_what_is_written_is_read_again(old, names):
     assert parse_ledger(ledger.to_text()) == ledger
 
 
-def test_what_was_written_before_people_could_be_left_out_is_read():
+def test_what_was_written_before_people_could_be_left_out_and_zones_were_kept_is_read():
     ledger = Ledger(grain=GRAIN, entries=(make_entry(),))
     document = json.loads(zlib.decompress(base64.b85decode(ledger.to_text())))
     assert document.keys() == {"v", "grain", "runs", "tasks"}
-    assert parse_ledger(ledger.to_text()).entries[0].withheld == Withheld()
+    [entry] = parse_ledger(ledger.to_text()).entries
+    assert (entry.withheld, entry.zone) == (Withheld(), "")
 
 
 @given(several)

@@ -112,6 +112,24 @@ def test_a_window_settles_just_when_the_lookback_after_its_local_end_is_over(tim
     assert shown(with_run_at(settles_at - MICROSECOND).tasks) == ["harbour-yoga 2025-01"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "is_done"),
+    [
+        ("", True),
+        ("Europe/London", True),
+        ("Europe/Lisbon", True),
+        ("GB", True),
+        ("Europe/Paris", False),
+        ("Atlantis/Capital", False),
+    ],
+    ids=["not written down", "the same", "of the same hours", "another name", "of other hours", "unknown here"],
+)
+def test_what_was_cut_at_the_midnights_of_another_zone_is_fetched_again(zone, is_done):
+    made = plan(JANUARY, Published(window=JANUARY, zone=zone), studios=[make_studio(timezone="Europe/London")])
+    assert len(made.done) == is_done
+    assert len(made.tasks) == (not is_done)
+
+
 def test_full_fetches_what_is_settled_too():
     made = plan(JANUARY, Published(window=JANUARY), full=True)
     assert (shown(made.tasks), made.done) == (["harbour-yoga 2025-01"], ())

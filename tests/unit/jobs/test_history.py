@@ -93,6 +93,24 @@ async def test_a_part_that_is_not_ours_is_named_with_the_way_out():
         await read_ledgers(store, [STRIKES])
 
 
+async def test_a_part_in_another_month_s_place_is_refused_before_anything_is_asked():
+    async with bench() as b:
+        await b.run()
+        asked = b.asked()
+        first, second = (info.key for info in (await b.store.list(f"{DATASET}/month="))[:2])
+        copied, _ = await b.store.get(first)
+        for place in (second, first.replace("/part-", ".bak/part-")):
+            there = await b.store.get(place) if place == second else None
+            await b.store.put(place, copied)
+            with pytest.raises(
+                ConfigError, match=r"holds rows of 2025-\d\d, as a copy of that part would; move it away"
+            ):
+                await b.run()
+            await (b.store.put(place, there[0]) if there else b.store.delete(place))
+        await b.run()
+        assert b.asked() == asked
+
+
 async def test_what_lies_beside_the_parts_is_no_part():
     store = MemoryStore()
     await store.put(f"{STRIKES.name}/month=2025-01/notes.txt", b"of a person")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.core.lease import CLOCKS_S, LEASE_S, Lease
 from exporter.core.partition import salt_key
-from exporter.errors import CredentialError
+from exporter.errors import CredentialError, StoreError
 from exporter.jobs.events import Waiting
 from exporter.jobs.leases import WhenBusy
 from tests.support.leased_runs import EPOCH, KEY, OTHER, World
@@ -223,6 +223,21 @@ def test_who_has_waited_is_told_that_another_run_used_the_credential():
         return alone, waited, late, await after.gate.claim(OTHER)
 
     assert run_virtual(main) == (False, True, True, False)
+
+
+@pytest.mark.parametrize("salted", [False, True], ids=["at-the-salt", "at-the-lease"])
+def test_a_sink_whose_puts_never_land_and_never_fail_is_given_up(salted):
+    async def main():
+        world = World(10)
+        if salted:
+            await world.run().work(1)
+        world.store.trouble = lambda: "lost"
+        before = len(world.store.puts)
+        with pytest.raises(StoreError, match=r"_leases/.*: was not written in 5 attempts.*run again"):
+            await world.run().work(1)
+        return len(world.store.puts) - before
+
+    assert run_virtual(main) == 5
 
 
 # Few words with the sink

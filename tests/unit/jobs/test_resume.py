@@ -110,6 +110,15 @@ def staged(*totals: int | None) -> StagedFetch:
     return fetch
 
 
+@pytest.mark.parametrize(("zone", "is_used"), [("", True), ("Europe/London", True), ("Australia/Sydney", False)])
+def test_what_was_staged_for_the_hours_of_another_zone_is_not_used(zone, is_used):
+    task = make_task(make_studio(timezone="Europe/London"), month("2025-01"))
+    fetch = staged(250)
+    fetch.zone = zone
+    used = pick([fetch], task, make_scope(month("2025-01")))
+    assert used is (fetch if is_used else None)
+
+
 @pytest.mark.parametrize(
     ("fetch", "is_used"),
     [(staged(250), True), (staged(None, 250), True), (staged(None), False), (staged(), False)],

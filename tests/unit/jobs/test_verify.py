@@ -105,8 +105,8 @@ async def test_a_part_of_another_month(lake):
     bytes_differ, *misplaced = await differences(lake)
     assert bytes_differ.startswith(f"{FEBRUARY}: its bytes are not those")
     assert misplaced == [
-        f"{FEBRUARY}: studio-1 2025-01: belongs to another partition",
-        f"{FEBRUARY}: studio-2 2025-01: belongs to another partition",
+        f"{FEBRUARY}: studio-1 2025-01: belongs to another partition; move the part away and run again",
+        f"{FEBRUARY}: studio-2 2025-01: belongs to another partition; move the part away and run again",
     ]
 
 
@@ -162,7 +162,9 @@ async def test_an_object_that_is_not_ours(lake, name):
 async def test_a_part_that_no_manifest_tells_of(lake):
     for info in await lake.store.list(f"{DATASET}/_manifests/"):
         await lake.store.delete(info.key)
-    assert [d.partition(": ")[2] for d in await differences(lake)] == ["is in no manifest; run again to record it"] * 3
+    assert [d.partition(": ")[2] for d in await differences(lake)] == [
+        "is in no manifest; run again to record it, with --full where the days are settled"
+    ] * 3
 
 
 async def test_a_manifest_that_cannot_be_read_is_named(lake):

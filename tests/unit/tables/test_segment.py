@@ -50,6 +50,7 @@ records = st.builds(
     pages=st.lists(pages, max_size=4).map(tuple),
     seals=st.lists(seals, max_size=3).map(tuple),
     customer_columns=st.lists(names, max_size=2).map(tuple),
+    zones=st.dictionaries(names.map(StudioId), names, max_size=2),
 )
 SCHEMA = pa.schema(
     [
