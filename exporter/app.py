@@ -31,7 +31,7 @@ from exporter.core.partition import Partition, manifest_key
 from exporter.core.plan import Plan, Scope
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import Studio, StudioId
+from exporter.core.studio import Studio, StudioId, local_day
 from exporter.errors import UsageError
 from exporter.jobs import beginning, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
@@ -63,6 +63,7 @@ class Choice:
         full: fetch settled tasks too.
         rewrite: replace datasets of another grain.
         shard: of which plan it is which shard; empty for a whole run.
+        until: when it was planned, where it ends with each studio's local day then; None for now.
     """
 
     start: date | None = None
@@ -72,6 +73,7 @@ class Choice:
     full: bool = False
     rewrite: bool = False
     shard: str = ""
+    until: datetime | None = None
 
 
 def utc_now() -> datetime:
@@ -122,11 +124,14 @@ class App:
         Raises:
             UsageError: it names something that is not configured, or no days at all.
         """
-        days = values.date_range(self.settings, now.date(), start=choice.start, end=choice.end)
+        studios = _chosen("studio", choice.studios, {s.id: s for s in self.studios})
+        until = choice.until or now
+        latest = max(local_day(until, studio) for studio in studios)
         return Scope(
             datasets=_chosen("dataset", choice.datasets, {d.name: d for d in self.datasets}),
-            studios=_chosen("studio", choice.studios, {s.id: s for s in self.studios}),
-            days=days,
+            studios=studios,
+            days=values.date_range(self.settings, latest, start=choice.start, end=choice.end),
+            until=until if choice.end is None and self.settings.windows.end == "today" else None,
             lookback_days=self.settings.windows.lookback_days,
             began_at=now,
             full=choice.full,

@@ -37,6 +37,7 @@ async def plan_shards(app: App, choice: Choice, number: int, url: str) -> Sharde
         datasets=tuple(dataset.name for dataset in scope.datasets),
         start=scope.days.start,
         end=scope.days.end,
+        until=scope.until,
         full=scope.full,
         shards=cut(plan, number, page_size=api.page_size, requests_per_minute=api.requests_per_minute),
     )
@@ -68,7 +69,8 @@ async def choice_of_shard(app: App, url: str, index: int, choice: Choice) -> Cho
     )
     return Choice(
         start=sharded.start,
-        end=sharded.end,
+        end=None if sharded.until else sharded.end,
+        until=sharded.until,
         studios=shard.studios,
         datasets=sharded.datasets,
         full=sharded.full,

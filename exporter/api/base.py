@@ -12,6 +12,8 @@ class Outcome(StrEnum):
     OK = "ok"
     THROTTLED = "throttled"
     FAILED = "failed"
+    #: The API does not sort this report as asked; from now on it is asked for it as it comes.
+    UNSORTED = "unsorted"
 
 
 class Attempt(NamedTuple):

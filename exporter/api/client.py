@@ -28,6 +28,7 @@ from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_qu
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
 from exporter.core.place import is_loopback
+from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError
 
@@ -94,10 +95,19 @@ class ReportClient:
         self._on_attempt = on_attempt
         self._envelopes = EnvelopeReader()
         self._remembered: dict[tuple[int, int, int, bool], _Common] = {}
+        self._unsorted: set[DatasetName] = set()
 
     async def fetch(self, request: PageRequest) -> Page:
         """One page; see `ReportSource`. `DataError` where a report came in another shape than documented."""
         common = self._common(request)
+        try:
+            return await self._insist(request, common)
+        except RejectedError as error:
+            if not (common.is_sorted and _is_about_sort(error)):
+                raise
+        return await self._insist(request, self._common(request))
+
+    async def _insist(self, request: PageRequest, common: "_Common") -> Page:
         url = URL(common.stem + page_query(request, self._options), encoded=True)
         return await self._retry.run(request, partial(self._attempt, request, url, common))
 
@@ -108,7 +118,9 @@ class ReportClient:
         if common is None:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
-            common = self._remembered[key] = _Common(request, build_stem(request, self._options))
+            is_sorted = request.dataset.name not in self._unsorted
+            stem = build_stem(request, self._options, is_sorted=is_sorted)
+            common = self._remembered[key] = _Common(request, stem, is_sorted)
         return common
 
     async def _attempt(self, request: PageRequest, url: URL, common: "_Common", number: int) -> Page:
@@ -129,6 +141,12 @@ class ReportClient:
                 return page
             except RateLimitedError:
                 outcome = Outcome.THROTTLED
+                raise
+            except RejectedError as error:
+                if _is_about_sort(error) and request.dataset.name not in self._unsorted:
+                    outcome = Outcome.UNSORTED
+                    self._unsorted.add(request.dataset.name)
+                    self._remembered.clear()
                 raise
             finally:
                 self._on_attempt(
@@ -179,14 +197,24 @@ class _Common:
     Attributes:
         first: of them; kept, so that the ids of what it names belong to nothing else meanwhile.
         stem: what their addresses begin with.
+        is_sorted: whether they ask for an order.
         token: that *headers* hold.
         headers: of each.
     """
 
     first: PageRequest
     stem: str
+    is_sorted: bool
     token: str | None = None
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+
+
+def _is_about_sort(error: RejectedError) -> bool:
+    """Whether the API complains of the order that it is asked for, and of nothing else.
+
+    Its pages are held against each other anyway. Source: CONTRACT section 6, "Order without `sort`".
+    """
+    return bool(error.fields) and all(name.startswith("sort") for name in error.fields)
 
 
 #: What an exchange ends in when the network or the body's packing fails.

@@ -3,6 +3,7 @@
 Source: CONTRACT section 2, which documents none of the keys as required.
 """
 
+import re
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
@@ -16,6 +17,9 @@ _LONGEST_HEADERS = 1024 * 1024
 #: Beginnings that are remembered, more than windows are open at a time, and the longest of them in bytes.
 _MOST_BEGINNINGS = 256
 _LONGEST_BEGINNING = 64 * 1024
+
+#: A number of rows as text; none has more digits.
+_DIGITS = re.compile("[0-9]{1,18}")
 
 _Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 
@@ -37,7 +41,7 @@ _ColumnHeaders = Annotated[list[_ColumnHeader], msgspec.Meta(max_length=MOST_COL
 
 
 class _Raw(msgspec.Struct):
-    total: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    total: int | float | str | None = None
     column_headers: msgspec.Raw = msgspec.Raw(b"null")
     rows: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -109,7 +113,21 @@ def _parse(body: bytes) -> Envelope:
     described = bytes(found.column_headers)
     if len(described) > _LONGEST_HEADERS:
         raise TooManyHeadersError
-    return Envelope(found.total, _headers(described), bytes(found.rows))
+    return Envelope(_total(found.total), _headers(described), bytes(found.rows))
+
+
+def _total(told: float | str | None) -> int | None:
+    """A number of rows, also where it came as text or as a float: a sibling report writes its counts so.
+
+    Source: CONTRACT section 6, "Numbers as strings".
+    """
+    if isinstance(told, str) and _DIGITS.fullmatch(told):
+        return int(told)
+    if told is None or (isinstance(told, int) and told >= 0):
+        return told
+    if isinstance(told, float) and told >= 0 and told.is_integer():
+        return int(told)
+    raise msgspec.ValidationError("Expected a number of rows - at `$.total`")
 
 
 @lru_cache(maxsize=16)

@@ -72,8 +72,8 @@ def build_url(request: PageRequest, options: ApiOptions) -> str:
     return build_stem(request, options) + page_query(request, options)
 
 
-def build_stem(request: PageRequest, options: ApiOptions) -> str:
-    """What the addresses of all pages of one window begin with."""
+def build_stem(request: PageRequest, options: ApiOptions, *, is_sorted: bool = True) -> str:
+    """What the addresses of all pages of one window begin with; *is_sorted* where an order is asked for."""
     dataset = request.dataset
     spec = dataset.spec
     start, end = request.window.instants(request.studio.timezone)
@@ -82,7 +82,7 @@ def build_stem(request: PageRequest, options: ApiOptions) -> str:
         values = [str(value) for value in dataset.filters.get(known.name, ())]
         pairs += _listed(known.name, values, options.list_style) if known.many else [(known.name, v) for v in values]
     pairs += [(spec.since, _utc(start)), (spec.until, _utc(last_instant(end))), ("format", request.format.value)]
-    pairs += _listed("sort", dataset.sort_keys, options.list_style)
+    pairs += _listed("sort", dataset.sort_keys if is_sorted else (), options.list_style)
     if spec.pivots:
         pairs.append(("pivot", dataset.pivot.value))
         if dataset.pivot is not Pivot.ALL:

@@ -15,7 +15,7 @@ from exporter.cli import render
 from exporter.cli.codes import ExitCode
 from exporter.cli.grid import show
 from exporter.cli.output import emit, tell
-from exporter.cli.progress import open_progress
+from exporter.cli.progress import complain, log_style, open_progress
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.moved import what_moved
@@ -23,7 +23,7 @@ from exporter.core.partition import receipt_key
 from exporter.core.report import ColumnType, Dataset
 from exporter.core.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.core.text import printable
-from exporter.errors import UsageError
+from exporter.errors import ExporterError, UsageError
 from exporter.jobs.doctor import Check
 from exporter.jobs.events import Event
 from exporter.jobs.lines import describe
@@ -109,12 +109,18 @@ async def export(
     try:
         with open_progress(meter, log_format) as observer:
             manifests = await app.run(choice, observer)
+        code = ExitCode.OK if all(manifest.state is RunState.OK for manifest in manifests) else ExitCode.FAILED
+    except ExporterError as error:
+        if not meter.manifests:
+            raise
+        complain(str(error), log_style(log_format))  # here, since stdout has its one answer: the summary
+        code = ExitCode.FAILED
     finally:
         for line in metric_lines(meter, environ, datetime.now(UTC)):
             tell(line)
         if meter.manifests:
             _show_run(summarise_run(meter.manifests), meter, as_json=as_json)
-    return ExitCode.OK if all(manifest.state is RunState.OK for manifest in manifests) else ExitCode.FAILED
+    return code
 
 
 async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:

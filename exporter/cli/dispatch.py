@@ -5,21 +5,19 @@ one is called. The first SIGINT, SIGTERM or SIGHUP asks it to stop, a second one
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Iterator, Mapping
-from datetime import UTC, datetime
 from importlib import import_module
 from typing import Protocol, cast
 
 from exporter.cli import output
 from exporter.cli.codes import ExitCode
-from exporter.cli.progress import log_style
-from exporter.core.text import printable
+from exporter.cli.progress import complain, log_style
 from exporter.errors import ExporterError, UsageError
-from exporter.jobs.lines import Line, as_json
 from exporter.process import loop_factory, tune_memory
 
 #: The modules of the commands that need no configuration, or more than one module; all others are in `commands`.
@@ -47,10 +45,12 @@ def dispatch(args: Namespace) -> ExitCode:
             return runner.run(_stoppable(command, args))
     except UsageError as error:
         for line in str(error).splitlines():  # one for each mistake in a configuration
-            _tell(line)
+            complain(line, None)
+        _answer(error, args)
         return ExitCode.USAGE
     except ExporterError as error:
-        _complain(error, args)
+        complain(str(error), log_style(args.log_format) if "log_format" in args else None)
+        _answer(error, args)
         return ExitCode.FAILED
 
 
@@ -79,17 +79,10 @@ def _stop_signals() -> Iterator[signal.Signals]:
         yield signal.SIGHUP
 
 
-def _complain(error: ExporterError, args: Namespace) -> None:
-    """Say why a command could not go on; as an object where its log is made of objects."""
-    if "log_format" in args and log_style(args.log_format) == "json":
-        line = Line(level="error", event="stopped", message=str(error))
-        output.tell(as_json(line, datetime.now(UTC)))
-    else:
-        _tell(str(error))
-
-
-def _tell(line: str) -> None:
-    output.tell(f"exporter: {printable(line)}")
+def _answer(error: ExporterError, args: Namespace) -> None:
+    """Say on stdout too why there is no other answer, where a program reads it."""
+    if "json" in args and args.json:
+        output.emit(json.dumps({"error": str(error)}, indent=2) + "\n")
 
 
 def _end_at_once() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from exporter.cli import output
 from exporter.cli.codes import ExitCode
 from exporter.cli.parser import build_parser
+from exporter.errors import ExporterError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:  # help, the version, or a mistake that is told already
-        output.emit("")
-        return int(stop.code or 0)
+        return _told(int(stop.code or 0))
     if args.command is None:
         parser.print_help(sys.stderr)
         return ExitCode.USAGE
@@ -32,3 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return dispatch(args)
     except KeyboardInterrupt:  # no loop has taken over the signals yet
         return ExitCode.INTERRUPTED
+
+
+def _told(code: int) -> int:
+    """*code*, once what was told has left the process."""
+    try:
+        output.emit("")
+    except ExporterError as error:
+        output.tell(f"exporter: {error}")
+        return ExitCode.FAILED
+    return code

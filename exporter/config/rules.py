@@ -91,6 +91,9 @@ def _columns(report_path: Path, report: Report, spec: ReportSpec) -> Iterator[Pr
     for measure in spec.measures:
         if spec.grouped and measure not in chosen:
             yield Problem(path, f'has no "{measure}", without which grouped rows say nothing; add it')
+    for name in spec.row_key:
+        if name not in chosen:
+            yield Problem(path, f'has no "{name}", without which rows that are alike could not be told apart; add it')
 
 
 def _not_a_column(name: str, specs: Sequence[ReportSpec]) -> str:

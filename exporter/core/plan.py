@@ -15,7 +15,7 @@ from exporter.core.ledger import Entry, Ledger, entries_by_studio
 from exporter.core.pace import WINDOW_S
 from exporter.core.partition import Partition, partition_of
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import CredentialKey, Studio, StudioId
+from exporter.core.studio import CredentialKey, Studio, StudioId, local_day
 from exporter.core.window import Window, cut
 from exporter.errors import PlanConflictError
 
@@ -99,6 +99,7 @@ class Scope:
 
     Attributes:
         datasets, studios, days: asked for.
+        until: the moment at which the days of each studio end with its local day before; None where they end alike.
         lookback_days: how long after a window's end its rows may still change.
         began_at: when the run began, UTC.
         full: fetch settled tasks too.
@@ -118,6 +119,12 @@ class Scope:
     continues: frozenset[str] = frozenset()
     shard: str = ""
     staged: Mapping[TaskId, datetime] = field(default_factory=dict)
+    until: datetime | None = None
+
+    def windows(self, dataset: Dataset, studio: Studio) -> tuple[Window, ...]:
+        """The windows that are asked for of *studio*, in order; none where its first day is not over yet."""
+        end = min(self.days.end, local_day(self.until, studio)) if self.until else self.days.end
+        return cut(self.days.start, end, dataset.every)
 
 
 def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
@@ -131,11 +138,11 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
     known: dict[TaskId, int] = {}
     for dataset in scope.datasets:
         published = {p: ledger for p, ledger in ledgers.items() if p.dataset == dataset.name}
-        windows = cut(scope.days.start, scope.days.end, dataset.every)
+        asked = [(window, studio) for studio in scope.studios for window in scope.windows(dataset, studio)]
+        asked.sort(key=lambda pair: (pair[0].start, pair[0].end))  # within a window, studios stay in their order
         tasks = [
             Task(dataset=dataset, studio=studio, window=window)
-            for window in windows
-            for studio in scope.studios
+            for window, studio in asked
             if holds_time(window, studio)
         ]
         entries = _same_grain(dataset, published, rewrite=scope.rewrite)

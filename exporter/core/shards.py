@@ -45,6 +45,7 @@ class ShardedPlan:
         version: of this program.
         config: fingerprint of the configuration.
         datasets, start, end, full: asked for.
+        until: see `Scope`.
         shards: none where there is nothing to do.
     """
 
@@ -56,6 +57,7 @@ class ShardedPlan:
     start: date
     end: date
     full: bool
+    until: datetime | None = None
     shards: tuple[Shard, ...]
 
     def to_json(self) -> bytes:
@@ -127,6 +129,7 @@ def parse_sharded_plan(data: bytes) -> ShardedPlan:
                 "planned_at": parse_moment(document["planned_at"]),
                 "start": date.fromisoformat(document["start"]),
                 "end": date.fromisoformat(document["end"]),
+                "until": parse_moment(document["until"]) if document["until"] else None,
                 "shards": tuple(Shard(**{**shard, "studios": tuple(shard["studios"])}) for shard in document["shards"]),
             }
         )

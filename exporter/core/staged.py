@@ -27,6 +27,7 @@ class StagedPage(NamedTuple):
         withheld: what came and is not in the segment, since people are left out.
         total: rows of the whole report as this page told; None where it did not.
         received_at: UTC.
+        order: what it said it is sorted by; empty where that is what was asked for, None where it did not say.
     """
 
     studio: StudioId
@@ -38,6 +39,7 @@ class StagedPage(NamedTuple):
     total: int | None
     received_at: datetime
     withheld: Withheld = NOTHING_WITHHELD
+    order: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
 """A studio: one business whose reports are exported, and the credential that it is asked with."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import NewType
+from zoneinfo import ZoneInfo
 
 StudioId = NewType("StudioId", str)
 
@@ -24,3 +26,8 @@ class Studio:
     credential: CredentialKey
     provider_id: int | None = None
     timezone: str = "UTC"
+
+
+def local_day(moment: datetime, studio: Studio) -> date:
+    """The day that it is where *studio* is."""
+    return moment.astimezone(ZoneInfo(studio.timezone)).date()

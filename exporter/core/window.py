@@ -107,8 +107,12 @@ def _cuts(start: date, end: date, every: Every) -> Iterator[date]:
     yield end
 
 
+@lru_cache(maxsize=64)
 def cut(start: date, end: date, every: Every) -> tuple[Window, ...]:
-    """Windows that tile [*start*, *end*) once, in order; the first and the last may be narrower than *every*."""
+    """Windows that tile [*start*, *end*) once, in order; the first and the last may be narrower than *every*.
+
+    They are remembered, so that a thousand studios share them.
+    """
     return tuple(Window(a, b) for a, b in pairwise(_cuts(start, end, every)))
 
 

@@ -126,7 +126,7 @@ async def _credential(source: ReportSource, dataset: Dataset, studio: Studio, sh
     request = PageRequest(dataset=dataset, studio=studio, window=Window(day, day + timedelta(days=1)), limit=1)
     try:
         page = await source.fetch(request)
-        check_headers(page, dataset, dataset.sort_keys)
+        check_headers(page, dataset)
     except ExporterError as error:
         return Check(name=name, ok=False, detail=str(error))
     return Check(name=name, ok=True, detail="accepted")

@@ -22,7 +22,7 @@ from exporter.jobs.inbox import Inbox
 from exporter.jobs.stage import Staging
 from exporter.tables.assembly import Assembly
 from exporter.tables.csv_pages import csv_header, first_line
-from exporter.tables.headers import check_headers
+from exporter.tables.headers import check_headers, told_order
 from exporter.tables.labels import Labels, learn_labels, resolve_csv_header
 from exporter.tables.layout import known_columns
 
@@ -35,11 +35,19 @@ MOST_FETCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """What the last page that passed the checks of its head was asked by and headed with, and how its head is read."""
+    """A page's head that passed the checks.
+
+    Attributes:
+        dataset: what the page was asked by.
+        head: what stood above its rows.
+        labels: what is needed to read the first line of a CSV page.
+        order: see `StagedPage`.
+    """
 
     dataset: Dataset
     head: tuple[Header, ...] | bytes
     labels: Labels | None
+    order: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,12 +119,12 @@ class Fetcher:
 
     async def _next(self, assembly: Assembly, offset: int) -> None:
         """The page at *offset* alone, since nobody knows yet how many there are; then those that it tells of."""
-        page, labels = await self._ask(assembly, offset, self._format_of_next(assembly, offset))
+        page, head = await self._ask(assembly, offset, self._format_of_next(assembly, offset))
         if page.total is None and not offset and _seems_full(page):
             others: Sequence[Coroutine[Any, Any, None]] = [self._next(assembly, self.page_size)]
         else:
             others = self._workers(assembly, [o for o in assembly.promised(page.total) if o > offset])
-        staging = self._stage(assembly, page, labels)
+        staging = self._stage(assembly, page, head)
         del page  # else its bytes were held until the whole window is there
         await _side_by_side([staging, *others])
 
@@ -130,8 +138,8 @@ class Fetcher:
 
         return [work(todo) for _ in range(min(len(offsets), self.most_pages_at_once))]
 
-    async def _ask(self, assembly: Assembly, offset: int, kind: Format) -> tuple[Page, Labels | None]:
-        """One page, and what is needed to read its first line; what stands above its rows is as it must be."""
+    async def _ask(self, assembly: Assembly, offset: int, kind: Format) -> tuple[Page, _Passed]:
+        """One page, whose head is as it must be."""
         task = assembly.task
         dataset = self._asked.get(task.dataset.name, task.dataset)
         request = PageRequest(
@@ -146,30 +154,27 @@ class Fetcher:
             page = await self.source.fetch(request)
             return page, await self._check_head(page)
 
-    def _stage(self, assembly: Assembly, page: Page, labels: Labels | None) -> Coroutine[Any, Any, None]:
+    def _stage(self, assembly: Assembly, page: Page, head: _Passed) -> Coroutine[Any, Any, None]:
         """Hand *page* over at once; what is returned ends once it is safe, and holds none of its bytes meanwhile."""
-        return self._staged(assembly, self.staging.add(assembly, page, labels))
+        return self._staged(assembly, self.staging.add(assembly, page, head.labels, head.order))
 
     async def _staged(self, assembly: Assembly, rows: asyncio.Future[int]) -> None:
         self.observer(PageStaged(task=assembly.task, rows=await rows, total=assembly.total))
 
-    async def _check_head(self, page: Page) -> Labels | None:
-        """Hold what stands above the rows against what was asked; what passed once passes again.
-
-        Returns:
-            What is needed to read the first line of a CSV page.
-        """
+    async def _check_head(self, page: Page) -> _Passed:
+        """Hold what stands above the rows against what was asked; what passed once passes again."""
         dataset = page.request.dataset
         head = page.headers or first_line(page.body)
         passed = self._passed.get(dataset.name)
         if passed and passed.dataset is dataset and passed.head == head:
-            return passed.labels
+            return passed
         labels = None if page.format is Format.JSON else await self._labels_for(page)
-        check_headers(page, dataset, dataset.sort_keys)
+        check_headers(page, dataset)
         self._ask_for_all(page, labels)
+        passed = _Passed(dataset, head, labels, told_order(page, dataset))
         if page.headers or (page.format is Format.CSV and b'"' not in head):  # a quoted line may go on behind its end
-            self._passed[dataset.name] = _Passed(dataset, head, labels)
-        return labels
+            self._passed[dataset.name] = passed
+        return passed
 
     def _ask_for_all(self, page: Page, labels: Labels | None) -> None:
         """From now on ask for columns that came unasked, so that they are part of the order.

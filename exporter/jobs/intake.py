@@ -31,11 +31,12 @@ MOST_DECODED: Mapping[Format, int] = {Format.JSON: 12, Format.CSV: 100}
 
 @dataclass(slots=True)
 class Arrival:
-    """One page, and who waits for it to be safe."""
+    """One page, and who waits for it to be safe; *order* as in `StagedPage`."""
 
     assembly: Assembly
     page: Page
     labels: Labels | None
+    order: str | None
     done: asyncio.Future[int]
 
     def fail(self, error: ExporterError) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from exporter.api.base import Attempt, Outcome
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
 from exporter.core.summary import worst
@@ -126,8 +127,10 @@ class LineLog:
 def describe(event: Event) -> Line | None:
     """The line that *event* deserves, if any."""
     match event:
-        case Attempted() | PageStaged():  # first, since there are two for each page
+        case PageStaged():  # first, as the next one, since there is one for each page
             return None
+        case Attempted():
+            return _attempted(event.attempt)
         case Planned(plan=plan):
             least = f"at least {event.least_requests} requests"
             return Line(
@@ -141,7 +144,7 @@ def describe(event: Event) -> Line | None:
                     "least_requests": event.least_requests,
                 },
             )
-        case Waiting() | Spared() | ClockBehind() | NotTold() | TelemetryLost():
+        case Waiting() | Spared() | ClockBehind() | Refetched() | NotTold() | TelemetryLost():
             return _circumstance(event)
         case TaskFetched(task=task, rows=rows, error=None):
             return Line(
@@ -149,8 +152,6 @@ def describe(event: Event) -> Line | None:
             )
         case TaskFetched(task=task, error=str(error)):
             return Line(level="error", event="failed", message=error, fields={**_place(task), "error": error})
-        case Refetched(task=task, reason=reason):
-            return Line(level="warning", event="refetched", message=f"{reason}; fetched again", fields=_place(task))
         case PartitionPublished() | NotPublished():
             return _partition(event)
         case HeldAgainst():
@@ -169,8 +170,23 @@ def describe(event: Event) -> Line | None:
             return None
 
 
-def _circumstance(event: Waiting | Spared | ClockBehind | NotTold | TelemetryLost) -> Line:
+def _attempted(attempt: Attempt) -> Line | None:
+    if attempt.outcome is not Outcome.UNSORTED:
+        return None
+    dataset = attempt.request.dataset.name
+    return Line(
+        level="warning",
+        event="unsorted",
+        message=f"{dataset}: the API refuses to sort this report; its pages are asked for as they come, and held"
+        f" against each other",
+        fields={"dataset": dataset},
+    )
+
+
+def _circumstance(event: Waiting | Spared | ClockBehind | Refetched | NotTold | TelemetryLost) -> Line:
     match event:
+        case Refetched(task=task, reason=reason):
+            return Line(level="warning", event="refetched", message=f"{reason}; fetched again", fields=_place(task))
         case NotTold(reason=reason):
             return Line(level="warning", event="not_told", message=reason)
         case Waiting(where=where, holder=holder):

@@ -15,7 +15,7 @@ from exporter.core.plan import Plan, Scope, Task, holds_time
 from exporter.core.reconcile import Reconcile, Reconciled, unbroken
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
-from exporter.core.window import Window, cut
+from exporter.core.window import Window
 from exporter.errors import DataError, SourceError
 from exporter.jobs.account import Account
 from exporter.jobs.events import HeldAgainst, Observer
@@ -125,7 +125,7 @@ class Reconciler:
     async def _compare(self, tasks: list[Task], sums: Mapping[Window, int]) -> None:
         """Ask for the days of *sums*: those of windows that failed are left out."""
         dataset, studio = tasks[0].dataset, tasks[0].studio
-        windows = cut(self._scope.days.start, self._scope.days.end, dataset.every)
+        windows = self._scope.windows(dataset, studio)
         idle = {window for window in windows if not holds_time(window, studio)}
         for days in unbroken(windows, {*sums, *idle}):
             within = [sums[window] for window in sums if days.covers(window)]

@@ -134,8 +134,14 @@ class Staging:
         """Never delete these segments: they hold what others need too."""
         self._spared = keys
 
-    def add(self, assembly: Assembly, page: Page, labels: Labels | None) -> asyncio.Future[int]:
+    def add(self, assembly: Assembly, page: Page, labels: Labels | None, order: str | None) -> asyncio.Future[int]:
         """Make *page* safe; who waits for that need not hold it.
+
+        Args:
+            assembly: the fetch that it belongs to.
+            page: what came.
+            labels: what is needed to read the first line of a CSV page.
+            order: see `StagedPage`.
 
         Returns:
             Its rows, as the API counts them, once it is; or one of these.
@@ -145,7 +151,7 @@ class Staging:
             DataError: the page is not what was promised.
             StoreError: it could not be written.
         """
-        arrival = Arrival(assembly, page, labels, asyncio.get_running_loop().create_future())
+        arrival = Arrival(assembly, page, labels, order, asyncio.get_running_loop().create_future())
         self._inbox.put(arrival)
         return arrival.done
 
@@ -276,6 +282,7 @@ class Staging:
                 total=arrival.page.total,
                 received_at=arrival.page.received_at,
                 withheld=taken.withheld,
+                order=arrival.order,
             )
             try:
                 seen = self.extra_columns.setdefault(dataset.name, {})

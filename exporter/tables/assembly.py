@@ -1,7 +1,8 @@
 """Puts the pages of one fetch together and holds them against each other.
 
-Rules kept here: every page tells the same total; every page but the last is full; the rows add up to the total; no
-group key stands twice. A report that breaks one changed while it was paged, and is fetched again as a whole.
+Rules kept here: every page tells the same total and the same order, be it another than was asked for; every page but
+the last is full; the rows add up to the total; no group key stands twice. A report that breaks one changed while it was
+paged, and is fetched again as a whole.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ class Assembly:
         self._pieces: dict[int, Piece] = {}
         self._stored: dict[int, Piece] = {}
         self._api_rows: dict[int, int] = {}
+        self._order: str | None = None
 
     @property
     def offsets(self) -> frozenset[int]:
@@ -87,6 +89,7 @@ class Assembly:
         """
         if page.api_rows > self.limit:
             raise ChangedError(f"{self._where(page)}: {page.api_rows} rows came, {self.limit} were asked for")
+        self._hold_order(page)
         promised = max(page.total or 0, page.offset + page.api_rows)
         if promised > MOST_ROWS:
             raise DataError(
@@ -116,6 +119,14 @@ class Assembly:
         self._pieces[page.offset] = piece
         self._stored[page.offset] = stored or piece
         self._api_rows[page.offset] = page.api_rows
+
+    def _hold_order(self, page: StagedPage) -> None:
+        if page.order is None:
+            return
+        if self._order is not None and page.order != self._order:
+            told, before = (order or "what was asked for" for order in (page.order, self._order))
+            raise ChangedError(f"{self._where(page)}: is sorted by {told}, the window's other pages by {before}")
+        self._order = page.order
 
     def stored(self, checked: pa.Table) -> pa.Table:
         """All its rows as they are staged, in the order of the pages; *checked* is what `check` returned."""

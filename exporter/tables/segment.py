@@ -64,6 +64,8 @@ def encode_segment(record: SegmentRecord, table: pa.Table) -> bytes:
     }
     withheld = [[n, p.withheld.rows, p.withheld.measure] for n, p in enumerate(record.pages) if p.withheld]
     document |= {"withheld": withheld} if withheld else {}
+    orders = [[n, p.order] for n, p in enumerate(record.pages) if p.order != ""]
+    document |= {"orders": orders} if orders else {}
     document |= {"customer_columns": record.customer_columns} if record.customer_columns else {}
     document |= {"zones": record.zones} if record.zones else {}
     text = json.dumps(document, separators=(",", ":")).encode()
@@ -84,6 +86,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
             document = json.loads(reader.schema.metadata[_RECORD])
             table = reader.read_all().replace_schema_metadata(None)
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
+        orders = dict(document.get("orders", ()))
         record = SegmentRecord(
             dataset=DatasetName(document["dataset"]),
             grain=GrainId(document["grain"]),
@@ -101,6 +104,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                     total=total,
                     received_at=_moment(received_at),
                     withheld=withheld.get(number, Withheld()),
+                    order=orders.get(number, ""),
                 )
                 for number, (studio, start, end, fetch_id, offset, api_rows, rows, total, received_at) in enumerate(
                     document["pages"]

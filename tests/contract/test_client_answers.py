@@ -191,6 +191,20 @@ async def test_a_failure_that_will_not_pass_costs_one_request(made, answers, err
     assert (made.gate.turns, made.waits) == ([error], [])
 
 
+async def test_a_report_that_the_api_refuses_to_sort_is_asked_for_as_it_comes(made, answers):
+    complaint = {"code": "parameter_invalid", "field_errors": {"sort": ["is not sortable"]}}
+    answers.get(re.compile(r".*[?&]sort="), status=400, payload=complaint, repeat=True)
+    answers.get(ANY, body=envelope(), repeat=True)
+    assert [(await made.fetch()).request for _ in range(2)] == [REQUEST] * 2
+    assert made.outcomes == [Outcome.UNSORTED, OK, OK]
+
+
+async def test_a_complaint_of_more_than_the_sort_is_a_refusal(made, answers):
+    answers.get(ANY, status=400, payload={"field_errors": {"sort": ["?"], "columns": ["?"]}})
+    await made.refused(RejectedError)
+    assert made.outcomes == [FAILED]
+
+
 async def test_throttling_is_told_to_the_gate_and_not_waited_for_here(made, answers):
     answers.get(ANY, status=429, headers={"Retry-After": "20"}, repeat=4)
     answers.get(ANY, body=envelope())

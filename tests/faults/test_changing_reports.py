@@ -80,7 +80,17 @@ async def test_any_one_page_with_wrong_rows_changes_nothing_that_is_published(fa
     assert number == 4
 
 
-@pytest.mark.parametrize("fault", [*WRONG, Fault.DRIFT])
+@FORMATS
+async def test_an_api_that_always_tells_another_order_is_exported_with_no_request_more(style):
+    options = SandboxOptions(rate=None, faults=lambda _number, _asked: Fault.WRONG_SORT)
+    async with bench(one_studio(), options) as running:
+        (manifest,) = await running.run(api=f'format = "{style}"', end=FEBRUARY)
+        assert manifest.state is RunState.OK
+        assert running.asked() == 3
+        await assert_sound(running, running.store, expected(running.world, months(end=FEBRUARY)))
+
+
+@pytest.mark.parametrize("fault", [Fault.REPEAT, Fault.SHORT_PAGE, Fault.DRIFT])
 async def test_a_report_that_is_never_right_fails_after_a_few_tries_and_leaves_what_is_published(fault):
     world = small_world(2, per_month=330)
     first = world.studios[0]

@@ -68,6 +68,7 @@ class Judge:
         self._scenario = scenario
         self._reports = Reports(scenario)
         self._spoilt: set[tuple[TaskKey, int, datetime]] = set()
+        self._told: dict[str, bool] = {}
         self.leases: dict[str, Lease] = {}
         self.on_lease: Callable[[str, Lease], None] = lambda _credential, _lease: None
         self.runs: Callable[[str], bool] = lambda _process: False
@@ -224,8 +225,9 @@ class Judge:
     def _staged_pages(self, record: SegmentRecord) -> None:
         for page in record.pages:
             task = (page.studio, page.window)
-            if (task, page.offset, page.received_at) in self._spoilt:
-                raise BrokenPromiseError(f"{_name(task)}: a page was used that was sorted in another way than asked")
+            is_spoilt = (task, page.offset, page.received_at) in self._spoilt
+            if self._told.setdefault(page.fetch_id, is_spoilt) != is_spoilt:
+                raise BrokenPromiseError(f"{_name(task)}: pages were put together that are sorted in different ways")
             self._asked_at[page.fetch_id] = min(record.began_at, self._asked_at.get(page.fetch_id, record.began_at))
         for seal in record.seals:
             self._whole[seal.fetch_id] = _Whole((seal.studio, seal.window), self._asked_at[seal.fetch_id])

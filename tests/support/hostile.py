@@ -13,7 +13,7 @@ from exporter.errors import ExporterError
 from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
 from exporter.tables.decode import decode_pages
-from exporter.tables.headers import check_headers
+from exporter.tables.headers import check_headers, told_order
 from exporter.tables.pieces import whole
 from exporter.tables.segment import decode_segment, encode_segment
 from tests.support.tasks import make_dataset, make_task
@@ -43,7 +43,8 @@ def read_answer(
     answer = RawAnswer(headers={"Content-Type": content_type}, status=status, body=body, received_at=_NOW, size_bytes=1)
     try:
         page = parse_answer(request, answer, ApiOptions(base_url="https://api.example.test"))
-        check_headers(page, task.dataset, task.dataset.sort_keys)
+        check_headers(page, task.dataset)
+        assert (told_order(page, task.dataset) or "").isprintable()
         decoded = decode_pages([page], task.dataset)
         table = privacy.apply(decoded.table, task.dataset, b"made-up")
         staged = StagedPage(

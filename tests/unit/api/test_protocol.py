@@ -210,6 +210,8 @@ def test_a_json_answer_becomes_a_page_with_its_rows_untouched():
     [
         (envelope(total=None), None, 1),
         (envelope(total=...), None, 1),
+        (envelope(total="1"), 1, 1),
+        (envelope(total=1.0), 1, 1),
         (envelope(total=0, rows=...), 0, 0),
         (envelope(total=0, rows=None), 0, 0),
         (envelope(total=0, rows=[], column_headers=...), 0, 0),
@@ -221,7 +223,7 @@ def test_what_is_not_documented_as_required_may_be_absent(body, total, rows):
     assert (page.total, len(json.loads(page.body))) == (total, rows)
 
 
-@pytest.mark.parametrize("total", [True, -1, 1.5, "1", [1]])
+@pytest.mark.parametrize("total", [True, -1, 1.5, "1.5", "", "9" * 19, [1]])
 def test_a_total_that_counts_nothing_is_a_data_error(total):
     with pytest.raises(DataError, match=r"harbour-yoga 2025-03 page 4: .*total"):
         parse(make_answer(body=envelope(total=total)))

@@ -1,5 +1,6 @@
 """Bad input: exit 2, one clear line, nothing requested, nothing written."""
 
+import json
 import socket
 
 import pytest
@@ -59,6 +60,23 @@ def test_bad_configuration_is_told_in_one_line(folder, nobody, capsys, key, valu
     assert told.err.count("\n") == 1
     assert "made-up" not in told.err
     assert [path.name for path in folder.iterdir()] == ["exporter.toml"]
+
+
+def test_single_rows_without_their_id_are_refused(folder, capsys):
+    changes = {"reports.0.name": '"attendance_strikes"', "reports.0.columns": '["customer_id", "status"]'}
+    (folder / "exporter.toml").write_text(config_text(changes))
+    assert main(["run"]) == 2
+    assert 'reports[0].columns has no "id"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--dry-run"], ["plan"], ["status"], ["verify"]])
+def test_with_json_a_program_reads_on_stdout_too_why_there_is_no_answer(folder, capsys, command):
+    (folder / "exporter.toml").write_text(config_text({"api.page_size": "0", "sink.compression": '"zip"'}))
+    assert main([*command, "--json"]) == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["error"].splitlines() == [
+        line.removeprefix("exporter: ") for line in told.err.splitlines()
+    ]
 
 
 def test_a_sink_that_cannot_be_written_is_told_before_anything_is_asked(folder, nobody, capsys):

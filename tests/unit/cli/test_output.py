@@ -56,6 +56,27 @@ def test_a_closed_pipe_ends_the_program_quietly():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_help_into_a_full_disk_is_told_in_one_line():
+    done = subprocess.run(
+        f"{sys.executable} -m exporter --help > /dev/full", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "exporter: stdout: cannot be written (No space left on device)\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_disturb_nobody(tmp_path, closed):
+    done = subprocess.run(
+        f"{sys.executable} -m exporter status --config missing.toml {closed}",
+        cwd=tmp_path,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
 def test_a_file_that_is_there_is_left_alone(tmp_path):
     path = tmp_path / "exporter.toml"
     output.write_new(str(path), "first")

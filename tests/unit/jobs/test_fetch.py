@@ -50,7 +50,7 @@ class Staging:
         self.added = 0
         self.ended = 0
 
-    async def add(self, _assembly, page, _labels):
+    async def add(self, _assembly, page, _labels, _order):
         self.added += 1
         try:
             if self.error and not page.request.offset:

@@ -52,6 +52,26 @@ def changed(*pages):
     return str(caught.value)
 
 
+def put_together(*orders):
+    """Full pages that tell these orders."""
+    assembly = make_assembly()
+    for number, order in enumerate(orders, start=1):
+        page = make_page(assembly, number, LIMIT, LIMIT * len(orders))._replace(order=order)
+        assembly.add(page, whole(customers(number * LIMIT, LIMIT)))
+    return assembly
+
+
+@pytest.mark.parametrize("orders", [("", ""), ("status desc", "status desc"), ("", None, ""), (None, "status desc")])
+def test_pages_in_one_order_fit_whatever_it_is(orders):
+    assert put_together(*orders).is_whole
+
+
+@pytest.mark.parametrize("orders", [("", "status desc"), ("status desc", None, "")])
+def test_pages_in_two_orders_mean_that_the_report_changed(orders):
+    with pytest.raises(ChangedError, match=f"page {len(orders)}: is sorted by .*status desc|what was asked for by"):
+        put_together(*orders)
+
+
 # Which pages there are
 
 

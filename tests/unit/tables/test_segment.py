@@ -29,6 +29,7 @@ pages = st.builds(
     total=st.none() | counts,
     received_at=moments(),
     withheld=st.builds(Withheld, rows=counts, measure=counts),
+    order=st.none() | names,
 )
 seals = st.builds(
     Seal,
