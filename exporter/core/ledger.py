@@ -68,6 +68,11 @@ class Entry:
     began_at: datetime
     withheld: Withheld = NOTHING_WITHHELD
 
+    @property
+    def api_measure(self) -> int:
+        """The measure as the API counts it: with the rows that are withheld."""
+        return self.measure + self.withheld.measure
+
     def leave_out(self, more: Withheld) -> "Entry":
         """The same task with so much less in the part."""
         return replace(

@@ -74,9 +74,7 @@ class Reconciler:
             self._tasks.setdefault(_place(task), []).append(task)
         self._settled: dict[_Place, dict[Window, int]] = {}
         for done in plan.done:
-            self._settled.setdefault(_place(done.task), {})[done.task.window] = (
-                done.entry.measure + done.entry.withheld.measure
-            )
+            self._settled.setdefault(_place(done.task), {})[done.task.window] = done.entry.api_measure
         self._sums: dict[_Place, dict[Window, int]] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
@@ -87,7 +85,7 @@ class Reconciler:
         """*task* is whole, failed or spared."""
         outcome = self._account[task]
         if outcome.spared:
-            self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.measure
+            self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.api_measure
         elif outcome.is_whole:
             # Now, since what is published is staged no longer.
             sums = self._sums.setdefault(_place(task), {})
