@@ -8,14 +8,9 @@ from exporter.core.report import DatasetName
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError, StoreError
+from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.put import put_if
 from exporter.store.base import Absent, Condition, ObjectStore
-
-#: Others that write it at the same time, at most, before a run gives up.
-MOST_CONFLICTS = 50
-
-#: Longest wait before trying again after a conflict, seconds.
-LONGEST_WAIT_S = 2.0
 
 
 async def read_confirmations(store: ObjectStore, dataset: DatasetName) -> tuple[Confirmations, Condition]:
@@ -52,8 +47,7 @@ async def confirm(
         DataError, StoreError: it could not be read or written.
     """
     for conflicts in range(MOST_CONFLICTS):
-        if conflicts:
-            await sleep(random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
+        await back_off(conflicts, sleep=sleep, random=random)
         kept, condition = await read_confirmations(store, dataset)
         changed = kept.without(replaced, by=run_id).merge(new)
         if changed == kept or await put_if(store, confirmed_key(dataset), changed.to_json(), condition):

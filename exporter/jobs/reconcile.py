@@ -12,10 +12,10 @@ from typing import Protocol
 
 from exporter.api.base import ReportSource
 from exporter.core.plan import Plan, Scope, Task, holds_time
-from exporter.core.reconcile import Reconcile, Reconciled, unbroken
+from exporter.core.reconcile import Reconcile, Reconciled
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
-from exporter.core.window import Window, cut
+from exporter.core.window import Window, cut, unbroken
 from exporter.errors import DataError, SourceError
 from exporter.jobs.account import Account
 from exporter.jobs.events import HeldAgainst, Observer
@@ -124,8 +124,7 @@ class Reconciler:
         """Ask for the days of *sums*: those of windows that failed are left out."""
         dataset, studio = tasks[0].dataset, tasks[0].studio
         windows = cut(self._scope.days.start, self._scope.days.end, dataset.every)
-        idle = {window for window in windows if not holds_time(window, studio)}
-        for days in unbroken(windows, {*sums, *idle}):
+        for days in unbroken(window for window in windows if window in sums or not holds_time(window, studio)):
             within = [sums[window] for window in sums if days.covers(window)]
             if not within:
                 continue

@@ -17,7 +17,7 @@ from exporter.core.partition import Partition, parse_partition, partition_of, pa
 from exporter.core.receipt import Receipt, Replaced
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
-from exporter.core.window import Window
+from exporter.core.window import Window, unbroken
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.history import each_manifest, read_receipts
 from exporter.jobs.total import ask_total
@@ -261,7 +261,7 @@ async def _ask(
     wanted = [
         (studio, days, sum(n for window, n in measures[studio.id].items() if days.covers(window)))
         for studio in studios
-        for days in _ranges(measures.get(studio.id, {}))
+        for days in unbroken(sorted(measures.get(studio.id, ())))
     ]
     totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days, _ in wanted))
     return tuple(
@@ -274,14 +274,3 @@ async def _ask(
         )
         for (studio, days, published), total in zip(wanted, totals, strict=True)
     )
-
-
-def _ranges(windows: Iterable[Window]) -> list[Window]:
-    """*windows* with those that follow each other taken together."""
-    ranges: list[Window] = []
-    for window in sorted(windows):
-        if ranges and ranges[-1].end == window.start:
-            ranges[-1] = Window(ranges[-1].start, window.end)
-        else:
-            ranges.append(window)
-    return ranges
