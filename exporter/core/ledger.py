@@ -18,6 +18,9 @@ from exporter.core.report import GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
+#: Tells the tasks of one dataset apart.
+TaskKey = tuple[StudioId, Window]
+
 _VERSION = 1
 
 
@@ -67,6 +70,11 @@ class Entry:
     run_id: str
     began_at: datetime
     withheld: Withheld = NOTHING_WITHHELD
+
+    @property
+    def task(self) -> TaskKey:
+        """Which task of the dataset it is about."""
+        return self.studio, self.window
 
     @property
     def api_measure(self) -> int:

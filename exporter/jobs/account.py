@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from exporter.core.ledger import Entry
+from exporter.core.ledger import Entry, TaskKey
 from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
 from exporter.core.plan import Done, Plan, Scope, Task
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.jobs.tally import Tally
 
 #: States of tasks whose rows, where they have any, are in the sink.
@@ -91,8 +89,8 @@ class Account:
     def merged(
         self,
         tasks: Iterable[Task],
-        changes: Mapping[tuple[StudioId, Window], Change],
-        entries: Mapping[tuple[StudioId, Window], Entry],
+        changes: Mapping[TaskKey, Change],
+        entries: Mapping[TaskKey, Entry],
     ) -> None:
         """What the rows of *tasks* are in the object that they were merged into.
 

@@ -3,10 +3,9 @@
 from collections.abc import Awaitable, Callable, Collection
 
 from exporter.core.confirmed import Confirmation, Confirmations, parse_confirmations
+from exporter.core.ledger import TaskKey
 from exporter.core.partition import confirmed_key
 from exporter.core.report import DatasetName
-from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError, StoreError
 from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.put import put_if
@@ -35,7 +34,7 @@ async def confirm(
     store: ObjectStore,
     dataset: DatasetName,
     new: Collection[Confirmation],
-    replaced: Collection[tuple[StudioId, Window]],
+    replaced: Collection[TaskKey],
     *,
     run_id: str,
     sleep: Callable[[float], Awaitable[None]],

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.core.confirmed import Confirmation
-from exporter.core.ledger import Entry, Ledger
+from exporter.core.ledger import Entry, Ledger, TaskKey
 from exporter.core.manifest import ObjectRecord
 from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import StagedFetch
 from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
 from exporter.jobs.brake import Brake
@@ -23,7 +22,7 @@ from exporter.jobs.stage import Staging, Use
 from exporter.tables.swap import Swap
 
 #: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
-Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[tuple[StudioId, Window]]], Awaitable[None]]
+Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[TaskKey]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +178,6 @@ class Release:
             entries=entries,
             customer_columns=rows.customer_columns,
             drop_all=drop_all,
-            seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
+            seen={entry.task: entry.began_at for entry in old.entries} if old else {},
         )
         return await self._publisher.publish(swap)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exporter.api.base import ReportSource
-from exporter.core.ledger import Ledger, Withheld
+from exporter.core.ledger import Ledger, TaskKey, Withheld
 from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
 from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
 from exporter.core.receipt import Receipt, Replaced
@@ -24,8 +24,6 @@ from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
 from exporter.tables.parquet import decode_part
-
-_Span = tuple[StudioId, Window]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +80,11 @@ class _Found:
     """What the parts of one dataset hold, by studio and window, held against what the manifests say."""
 
     recorded: Mapping[str, Sequence[ObjectRecord]] = field(default_factory=dict)
-    tasks: Mapping[_Span, tuple[str, TaskRecord]] = field(default_factory=dict)
+    tasks: Mapping[TaskKey, tuple[str, TaskRecord]] = field(default_factory=dict)
     parts: int = 0
-    rows: dict[_Span, int] = field(default_factory=dict)
-    measure: dict[_Span, int] = field(default_factory=dict)
-    withheld: dict[_Span, Withheld] = field(default_factory=dict)
+    rows: dict[TaskKey, int] = field(default_factory=dict)
+    measure: dict[TaskKey, int] = field(default_factory=dict)
+    withheld: dict[TaskKey, Withheld] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -106,7 +104,7 @@ async def verify(
         SourceError: the API did not tell its totals.
     """
     objects: list[ObjectRecord] = []
-    tasks: dict[_Span, tuple[str, TaskRecord]] = {}
+    tasks: dict[TaskKey, tuple[str, TaskRecord]] = {}
     async for manifest in each_manifest(store, dataset.name):
         objects += manifest.objects
         tasks |= _published_tasks(manifest)
@@ -166,17 +164,17 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
         found.rows[span] = found.rows.get(span, 0) + number
         found.measure[span] = found.measure.get(span, 0) + measure[span]
     for entry in ledger.entries:
-        found.rows.setdefault((entry.studio, entry.window), 0)
-        found.measure.setdefault((entry.studio, entry.window), 0)
+        found.rows.setdefault(entry.task, 0)
+        found.measure.setdefault(entry.task, 0)
         if entry.withheld:
-            found.withheld[entry.studio, entry.window] = entry.withheld
+            found.withheld[entry.task] = entry.withheld
 
 
 def _against_ledger(
-    partition: Partition, ledger: Ledger, rows: Mapping[_Span, int], tasks: Mapping[_Span, tuple[str, TaskRecord]]
+    partition: Partition, ledger: Ledger, rows: Mapping[TaskKey, int], tasks: Mapping[TaskKey, tuple[str, TaskRecord]]
 ) -> list[str]:
     differences = []
-    expected = {(entry.studio, entry.window): entry for entry in ledger.entries}
+    expected = {entry.task: entry for entry in ledger.entries}
     for span in sorted(rows.keys() | expected.keys()):
         studio, window = span
         where = f"{partition.key}: {studio} {window}"
@@ -236,7 +234,7 @@ def _as_put(item: Replaced, receipt: Receipt) -> ObjectRecord:
     )
 
 
-def _published_tasks(manifest: Manifest) -> dict[_Span, tuple[str, TaskRecord]]:
+def _published_tasks(manifest: Manifest) -> dict[TaskKey, tuple[str, TaskRecord]]:
     return {
         (StudioId(task.studio), _window(task)): (manifest.run_id, task)
         for task in manifest.tasks
