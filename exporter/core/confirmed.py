@@ -8,9 +8,10 @@ published the window since, it says nothing.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
+from exporter.core.jsonable import parse_moment
 from exporter.core.ledger import Ledger, TaskKey
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -110,7 +111,7 @@ def parse_confirmations(data: bytes) -> Confirmations:
         document: dict[str, Any] = json.loads(data)
         if document["confirmed_version"] != _VERSION:
             raise ValueError(f"version {document['confirmed_version']} instead of {_VERSION}")
-        runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        runs = [(run_id, parse_moment(began)) for run_id, began in document["runs"]]
         return Confirmations(
             tuple(
                 Confirmation(

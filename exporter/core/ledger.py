@@ -10,10 +10,11 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import cast
 
+from exporter.core.jsonable import parse_moment
 from exporter.core.report import GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -158,7 +159,7 @@ def parse_ledger(text: str) -> Ledger:
         document = json.loads(zlib.decompress(base64.b85decode(text)))
         if document["v"] != _VERSION:
             raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
-        runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        runs = [(run_id, parse_moment(began)) for run_id, began in document["runs"]]
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
         # Most entries of a part are of the same window, most parts of the same studios: kept once.
         window = lru_cache(_window)

@@ -8,10 +8,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.reconcile import Reconciled
 
 if TYPE_CHECKING:
@@ -245,11 +246,6 @@ def parse_object(document: Mapping[str, Any]) -> ObjectRecord:
     )
 
 
-def parse_moment(text: str) -> datetime:
-    """An ISO 8601 time with an offset, in UTC."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
 def sum_totals(manifests: Sequence[Manifest]) -> Totals:
     """Over all datasets of one run; they ran side by side, so the seconds are the longest."""
     total = sum((m.totals for m in manifests), Totals())
@@ -277,8 +273,7 @@ def _fields(value: "DataclassInstance") -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+    """As `jsonable`, without a copy of each record and all that is in it."""
     if is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
-    raise TypeError(f"{type(value).__name__} has no place in a manifest")
+    return jsonable(value)

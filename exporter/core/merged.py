@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from exporter.core.jsonable import jsonable
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
-from exporter.core.reply import State, plain
+from exporter.core.reply import State
 from exporter.core.shards import Shard, ShardedPlan, shard_name
 from exporter.core.summary import RunSummary, summarise_run
 
@@ -66,7 +67,7 @@ class Merged:
 
     def to_json(self) -> bytes:
         """Whole, however long it is."""
-        return f"{json.dumps(asdict(self), default=plain, ensure_ascii=False)}\n".encode()
+        return f"{json.dumps(asdict(self), default=jsonable, ensure_ascii=False)}\n".encode()
 
 
 def merge_shards(

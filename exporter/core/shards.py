@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
-from exporter.core.manifest import parse_moment
+from exporter.core.jsonable import parse_moment
 from exporter.core.plan import Plan
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId

@@ -5,15 +5,15 @@ completed are used while they are fresh; only what belongs to a dead run is ever
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from exporter.core.clocks import lies_ahead
+from exporter.core.jsonable import parse_moment
 from exporter.core.ledger import Ledger
-from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
+from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_object
 from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
 from exporter.core.plan import Scope, Task, TaskId, is_settled
 from exporter.core.report import Dataset
@@ -21,6 +21,7 @@ from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.intake import drops_keys
 from exporter.jobs.put import PUT_ATTEMPTS, put_if
+from exporter.jobs.replace import sha256
 from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.segment import decode_segment
 
@@ -251,7 +252,7 @@ async def standing(
             data, _ = await store.get(record.key)
         except NotFoundError:
             continue
-        if hashlib.sha256(data).hexdigest() == record.sha256:
+        if sha256(data) == record.sha256:
             found.append(record)
     return found
 

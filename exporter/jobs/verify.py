@@ -5,7 +5,6 @@ expected and what was seen.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +19,7 @@ from exporter.core.studio import Studio, StudioId
 from exporter.core.window import Window, unbroken
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.history import each_manifest, read_receipts
+from exporter.jobs.replace import sha256
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
@@ -154,7 +154,7 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
     records = found.recorded.get(partition.key, ())
     if not records:
         found.differences.append(f"{partition.key}: is in no manifest; run again to record it")
-    elif hashlib.sha256(data).hexdigest() not in {record.sha256 for record in records}:
+    elif sha256(data) not in {record.sha256 for record in records}:
         found.differences.append(
             f"{partition.key}: its bytes are not those that were published at {records[0].published_at}"
         )
