@@ -17,9 +17,7 @@ from exporter import __version__
 from exporter.core.answer import Format, PageRequest
 from exporter.core.report import Pivot
 from exporter.core.window import last_instant
-from exporter.errors import (
-    CredentialError,
-)
+from exporter.errors import CredentialError
 
 #: Words before the token that integrations of this API are seen to use. Source: CONTRACT section 3.
 AUTH_SCHEMES = ("Bearer", "Token", "JWT")
@@ -67,13 +65,8 @@ class ApiOptions:
     max_body_bytes: int = 16 * 1024 * 1024
 
 
-def build_url(request: PageRequest, options: ApiOptions) -> str:
-    """The address of one page, percent-encoded. Equal requests have equal addresses."""
-    return build_stem(request, options) + page_query(request, options)
-
-
 def build_stem(request: PageRequest, options: ApiOptions) -> str:
-    """What the addresses of all pages of one window begin with."""
+    """What the addresses of all pages of one window begin with, percent-encoded; equal windows have equal ones."""
     dataset = request.dataset
     spec = dataset.spec
     start, end = request.window.instants(request.studio.timezone)

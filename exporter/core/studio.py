@@ -1,5 +1,6 @@
 """A studio: one business whose reports are exported, and the credential that it is asked with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -24,3 +25,9 @@ class Studio:
     credential: CredentialKey
     provider_id: int | None = None
     timezone: str = "UTC"
+
+
+def describe_credential(studios: Sequence[Studio]) -> str:
+    """What a person calls the credential that *studios* share: by the first of them, and how many more there are."""
+    first, *more = studios
+    return f"credential of {first.id}" + (f" and {len(more)} more" if more else "")
