@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -142,10 +142,9 @@ class Account:
         planned = [task for task in self._plan.tasks if task.dataset.name == dataset.name]
         tasks = tuple(self._task_record(task) for task in planned if not self[task].spared)
         spared = [done for task in planned if (done := self[task].spared)]
-        states = Counter(task.state for task in tasks)
         if stopped:
             state = RunState.INTERRUPTED
-        elif states[TaskState.FAILED] or states[TaskState.PENDING]:
+        elif any(task.state not in _IN_THE_SINK for task in tasks):
             state = RunState.FAILED
         else:
             state = RunState.OK
@@ -169,23 +168,36 @@ class Account:
             objects=objects,
             extra_columns=tuple(extra_columns),
             reconciled=tuple(sorted(self._reconciled.get(dataset.name, ()), key=lambda r: (r.studio, r.start))),
-            totals=Totals(
-                tasks=len(tasks),
-                published=states[TaskState.PUBLISHED],
-                empty=states[TaskState.EMPTY],
-                failed=states[TaskState.FAILED],
-                pending=states[TaskState.PENDING],
-                settled=len(spared) + sum(done.task.dataset.name == dataset.name for done in self._plan.done),
-                rows=sum(task.rows for task in tasks),
-                withheld=sum(task.withheld for task in tasks),
-                requests=sum(task.requests for task in tasks),
-                reconcile_requests=self._tally.reconcile_requests[dataset.name],
-                retries=sum(task.retries for task in tasks),
-                throttled=self._tally.throttled[dataset.name],
-                bytes_in=self._tally.bytes_in[dataset.name],
-                bytes_out=sum(record.bytes for record in objects if not record.unchanged),
-                seconds=round(seconds, 3),
-            ),
+            totals=self._totals(dataset, tasks, objects, spared=len(spared), seconds=seconds),
+        )
+
+    def _totals(
+        self,
+        dataset: Dataset,
+        tasks: Sequence[TaskRecord],
+        objects: Sequence[ObjectRecord],
+        *,
+        spared: int,
+        seconds: float,
+    ) -> Totals:
+        """The sums over *tasks* and *objects*, which are all of *dataset*; tasks that were spared count as settled."""
+        states = Counter(task.state for task in tasks)
+        return Totals(
+            tasks=len(tasks),
+            published=states[TaskState.PUBLISHED],
+            empty=states[TaskState.EMPTY],
+            failed=states[TaskState.FAILED],
+            pending=states[TaskState.PENDING],
+            settled=spared + sum(done.task.dataset.name == dataset.name for done in self._plan.done),
+            rows=sum(task.rows for task in tasks),
+            withheld=sum(task.withheld for task in tasks),
+            requests=sum(task.requests for task in tasks),
+            reconcile_requests=self._tally.reconcile_requests[dataset.name],
+            retries=sum(task.retries for task in tasks),
+            throttled=self._tally.throttled[dataset.name],
+            bytes_in=self._tally.bytes_in[dataset.name],
+            bytes_out=sum(record.bytes for record in objects if not record.unchanged),
+            seconds=round(seconds, 3),
         )
 
     def _task_record(self, task: Task) -> TaskRecord:

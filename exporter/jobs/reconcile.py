@@ -42,7 +42,7 @@ class Reconciler:
         scope: Scope,
         plan: Plan,
         account: Account,
-        staging: Measured,
+        fetched: Measured,
         source: ReportSource,
         withheld: Mapping[StudioId, str],
         release: Callable[[Task], None],
@@ -55,7 +55,7 @@ class Reconciler:
             scope: the days.
             plan: the tasks, and what is published of the others.
             account: knows what became of each task, and is told of each comparison.
-            staging: knows what fetched rows add up to.
+            fetched: knows what fetched rows add up to.
             source: the report API.
             withheld: studios of which nothing is published, whatever the API says.
             release: is told of each task that is decided and may be published.
@@ -64,7 +64,7 @@ class Reconciler:
         self._mode = mode
         self._scope = scope
         self._account = account
-        self._staging = staging
+        self._fetched = fetched
         self._source = source
         self._withheld = withheld
         self._release = release
@@ -89,7 +89,7 @@ class Reconciler:
         elif outcome.is_whole:
             # Now, since what is published is staged no longer.
             sums = self._sums.setdefault(_place(task), {})
-            sums[task.window] = self._staging.measure(task, outcome.fetch_id)
+            sums[task.window] = self._fetched.measure(task, outcome.fetch_id)
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1

@@ -18,7 +18,8 @@ from exporter.jobs.account import Account
 from exporter.jobs.brake import Brake
 from exporter.jobs.events import NotPublished, Observer, PartitionPublished, Publishing
 from exporter.jobs.publish import Publication, Publisher
-from exporter.jobs.stage import Staging, Use
+from exporter.jobs.segments import Segments, Use, seal_of
+from exporter.jobs.stage import Staging
 from exporter.tables.swap import Swap
 
 #: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
@@ -45,6 +46,7 @@ class Release:
         plan: Plan,
         published: Mapping[Partition, Ledger],
         account: Account,
+        segments: Segments,
         staging: Staging,
         publisher: Publisher,
         brake: Brake,
@@ -60,6 +62,7 @@ class Release:
             plan: the tasks.
             published: what is in the sink before the run.
             account: knows what became of each task, and is told what was published.
+            segments: knows what is staged of each task.
             staging: holds the rows.
             publisher: puts them.
             brake: holds requests back meanwhile, where they would be in the way.
@@ -73,6 +76,7 @@ class Release:
         self._datasets = {dataset.name: dataset for dataset in scope.datasets}
         self._published = published
         self._account = account
+        self._segments = segments
         self._staging = staging
         self._publisher = publisher
         self._brake = brake
@@ -126,7 +130,7 @@ class Release:
         drop_all = self._rewrite and partition not in self._begun
         if not whole and not drop_all:
             return
-        fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
+        fetches = [self._segments.fetch(task, self._account[task].fetch_id) for task in whole]
         self._observer(Publishing(partition=partition))
         try:
             # Its rows go with it: they need not be in memory while what was staged is deleted.
@@ -164,7 +168,7 @@ class Release:
                 window=task.window,
                 rows=self._account[task].rows,
                 total=self._account[task].total or 0,
-                measure=fetch.seal.measure if fetch.seal else 0,
+                measure=seal_of(fetch).measure,
                 run_id=self._publisher.run_id,
                 began_at=fetch.began_at,
             ).leave_out(rows.withheld[fetch.fetch_id])

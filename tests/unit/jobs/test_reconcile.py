@@ -48,7 +48,7 @@ class Api:
         )
 
 
-class Staging:
+class Fetched:
     """February's rows."""
 
     def measure(self, _task, _fetch_id):
@@ -64,7 +64,7 @@ async def held_against(plan, *, spared=()):
         scope=make_scope(days("2025-01-01", "2025-03-01"), datasets=[STRIKES]),
         plan=plan,
         account=account,
-        staging=Staging(),
+        fetched=Fetched(),
         source=Api(),
         withheld={},
         release=lambda _task: None,
