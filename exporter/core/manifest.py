@@ -30,6 +30,11 @@ class TaskState(StrEnum):
     FAILED = "failed"  # the sink holds what it held before
     PENDING = "pending"  # the run was stopped before it was published; what is whole is staged
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the sink holds what the API had, be it no row."""
+        return self in {TaskState.PUBLISHED, TaskState.EMPTY}
+
 
 class RunState(StrEnum):
     """How a run ended."""

@@ -18,8 +18,6 @@ from exporter.core.summary import RunSummary, summarise_run
 #: Shards and studios that are named in a sentence at most.
 _NAMED = 10
 
-_WHOLE = (TaskState.PUBLISHED, TaskState.EMPTY)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardEnd:
@@ -98,7 +96,7 @@ def merge_shards(
     ends = [_end(shard, by_shard[shard.index], errors.get(shard.index, "")) for shard in sharded.shards]
     as_one = tuple(_as_one(sharded.plan, of) for of in by_dataset.values())
     not_ok = tuple(end for end in ends if end.state is not State.OK)
-    failed = {task.studio for manifest in as_one for task in manifest.tasks if task.state not in _WHOLE}
+    failed = {task.studio for manifest in as_one for task in manifest.tasks if not task.state.is_done}
     failed |= {studio for end in not_ok if end.state is State.MISSING for studio in end.studios}
     state = _state(not_ok, as_one, verified)
     merged = Merged(
@@ -122,7 +120,7 @@ def _end(shard: Shard, manifests: Sequence[Manifest], error: str) -> ShardEnd:
     elif RunState.INTERRUPTED in states:
         state = State.FAILED if error else State.MORE
     elif RunState.FAILED in states:
-        whole = any(task.state in _WHOLE for manifest in manifests for task in manifest.tasks)
+        whole = any(task.state.is_done for manifest in manifests for task in manifest.tasks)
         state = State.PARTIAL if whole else State.FAILED
     else:
         state = State.OK
@@ -191,7 +189,7 @@ def _as_one(run_id: str, manifests: Sequence[Manifest]) -> Manifest:
 
 def _later(before: TaskRecord, after: TaskRecord) -> TaskRecord:
     """One task that two runs met; what was published stays so, also where a later run failed to repeat it."""
-    stands = before if before.state in _WHOLE and after.state not in _WHOLE else after
+    stands = before if before.state.is_done and not after.state.is_done else after
     return replace(stands, requests=before.requests + after.requests, retries=before.retries + after.retries)
 
 

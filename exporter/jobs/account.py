@@ -14,9 +14,6 @@ from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
 from exporter.jobs.tally import Tally
 
-#: States of tasks whose rows, where they have any, are in the sink.
-_IN_THE_SINK = (TaskState.PUBLISHED, TaskState.EMPTY)
-
 #: The usual change, shared by all who had it.
 _AS_IT_WAS = Change()
 
@@ -138,13 +135,25 @@ class Account:
         seconds: float,
         stopped: bool,
     ) -> Manifest:
-        """The record of *dataset* as things stand."""
+        """The record of *dataset* as things stand.
+
+        Args:
+            dataset: one of the plan's.
+            scope: what the run is about.
+            run_id: of the run.
+            version: of this program.
+            config: the configuration without secrets.
+            extra_columns: names of columns that came without being asked for.
+            ended_at: UTC.
+            seconds: that the run took.
+            stopped: whether it was ended before it was done.
+        """
         planned = [task for task in self._plan.tasks if task.dataset.name == dataset.name]
         tasks = tuple(self._task_record(task) for task in planned if not self[task].spared)
         spared = [done for task in planned if (done := self[task].spared)]
         if stopped:
             state = RunState.INTERRUPTED
-        elif any(task.state not in _IN_THE_SINK for task in tasks):
+        elif any(not task.state.is_done for task in tasks):
             state = RunState.FAILED
         else:
             state = RunState.OK
@@ -215,5 +224,5 @@ class Account:
             retries=outcome.retries,
             resumed=outcome.resumed,
             error=outcome.error,
-            changed=outcome.changed if outcome.state in _IN_THE_SINK else None,
+            changed=outcome.changed if outcome.state.is_done else None,
         )

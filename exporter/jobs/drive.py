@@ -146,13 +146,7 @@ class Drivers:
         """Open the tasks of one credential, and see them to their end."""
         todo = deque(await self._begin(credential, tasks))
         async with asyncio.TaskGroup() as group:
-            while todo:
-                task = self._next(todo)
-                if task is None:
-                    if todo:  # else all that was left has failed with its studio, and nothing may be open any more
-                        self._halts.changed.clear()
-                        await self._halts.changed.wait()
-                    continue
+            while task := await self._coming(todo):
                 try:
                     await self._gate.opening(credential, task.window.start)
                 except CredentialError as error:
@@ -177,6 +171,16 @@ class Drivers:
                 self._fail(refused, f"{refused}: {_reason(error)}")
             return ()
         return await self._still_missing(tasks) if shared else tasks
+
+    async def _coming(self, todo: deque[Task]) -> Task | None:
+        """The next task, once one may be opened; None where none is left."""
+        while todo:
+            if task := self._next(todo):
+                return task
+            if todo:  # else all that was left has failed with its studio, and nothing may be open any more
+                self._halts.changed.clear()
+                await self._halts.changed.wait()
+        return None
 
     def _next(self, todo: deque[Task]) -> Task | None:
         """The next task that may be opened; those of stopped studios fail on the way."""

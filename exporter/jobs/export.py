@@ -283,10 +283,7 @@ class _Run:
                 staging = group.create_task(self._staging.run())
                 releasing = group.create_task(self._release.run())
                 reconciling = group.create_task(self._reconciler.run())
-                for task in self._plan.tasks:
-                    if (fetch := whole.get(task.id)) and (seal := fetch.seal):
-                        self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
-                        self._drivers.decided(task)
+                self._take_up(whole)
                 lanes = self._plan.lanes()
                 self._at_work = set(lanes)
                 await asyncio.gather(
@@ -307,6 +304,13 @@ class _Run:
             if ours is None or others is not None:
                 raise
             raise _first(ours) from errors
+
+    def _take_up(self, whole: Mapping[TaskId, StagedFetch]) -> None:
+        """What earlier runs have fetched whole needs no request."""
+        for task in self._plan.tasks:
+            if (fetch := whole.get(task.id)) and (seal := fetch.seal):
+                self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
+                self._drivers.decided(task)
 
     async def _use(
         self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]

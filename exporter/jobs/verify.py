@@ -236,9 +236,7 @@ def _as_put(item: Replaced, receipt: Receipt) -> ObjectRecord:
 
 def _published_tasks(manifest: Manifest) -> dict[TaskKey, tuple[str, TaskRecord]]:
     return {
-        (StudioId(task.studio), _window(task)): (manifest.run_id, task)
-        for task in manifest.tasks
-        if task.state in {TaskState.PUBLISHED, TaskState.EMPTY}
+        (StudioId(task.studio), _window(task)): (manifest.run_id, task) for task in manifest.tasks if task.state.is_done
     }
 
 
