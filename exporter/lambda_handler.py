@@ -56,7 +56,7 @@ def handler(event: object, context: Context) -> dict[str, object]:
         all did) and its summary.
 
     Raises:
-        ExporterError: nothing could be done, or not gone on with.
+        ExporterError: nothing could be done, or not continued.
     """
     parsed = parse_event(event)
     left_s = context.get_remaining_time_in_millis() / 1000

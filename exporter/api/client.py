@@ -1,4 +1,4 @@
-"""The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py`.
+"""The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py` and `answers.py`.
 
 Rules kept here: one turn at the gate is one request on the wire; redirects are not followed, so the credential stays
 with the host it was given for; foreign exceptions end here.

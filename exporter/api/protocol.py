@@ -3,7 +3,7 @@
 Rules kept here: a request names everything it depends on (format, order, paging), so that no default of the API can
 change a result.
 
-Source: CONTRACT sections 1, 3 and 6, unless a line says otherwise.
+Source: docs/api.md, sections 1, 3 and 5, unless a line says otherwise.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from exporter.core.report import Pivot
 from exporter.core.window import last_instant
 from exporter.errors import CredentialError
 
-#: Words before the token that integrations of this API are seen to use. Source: CONTRACT section 3.
+#: Words before the token that integrations of this API are seen to use. Source: docs/api.md section 3.
 AUTH_SCHEMES = ("Bearer", "Token", "JWT")
 
 

@@ -46,10 +46,10 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a task's new rows are beside those that were published of it.
+    """How a task's new rows differ from those that were published of it.
 
     Attributes:
-        rows_added, rows_gone: whose key is new, or came no more.
+        rows_added, rows_gone: whose key is new, or no longer came.
         rows_recounted: with the same key and another count (another value, in a report that is not grouped).
         measure_change: by how much the sum of what adds up grew.
     """
@@ -80,7 +80,7 @@ class TaskRecord:
         retries: requests that repeated another.
         resumed: whether what an earlier run had fetched was used.
         error: why it failed; None unless failed.
-        changed: what is otherwise than it was published before; None where it was not, or was not published now.
+        changed: what differs from what was published before; None where nothing was, or nothing was published now.
     """
 
     studio: str

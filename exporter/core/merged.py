@@ -25,7 +25,7 @@ class ShardEnd:
 
     Attributes:
         shard: its number.
-        state: OK; PARTIAL or FAILED as of a run; MORE where its last run was handed over and not gone on with; MISSING
+        state: OK; PARTIAL or FAILED as of a run; MORE where its last run was handed over and not continued; MISSING
             where no run of it is recorded: it never started, or was stopped before it could begin.
         runs: recorded.
         studios: of the shard.

@@ -19,8 +19,8 @@ class Reconciled:
     Attributes:
         studio: whose.
         start, end: the days as YYYY-MM-DD, the end not included.
-        published: what the rows add up to once the run is through, with those of people who are left out; where it
-            did not agree and was not published for that, what they would have added up to.
+        published: what the rows add up to once the run is through, including those of people who are left out; where
+            they were not published because the sums differ, what they would have added up to.
         source: what the API says; None where it did not tell.
         agrees: whether the two are one.
         error: why the API did not tell.

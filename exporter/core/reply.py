@@ -39,7 +39,7 @@ def reply_of_run(summary: RunSummary | None, *, more: bool) -> dict[str, object]
 
 
 def state_of(state: RunState, totals: Totals) -> State:
-    """What became of a run that is not to be gone on with."""
+    """What became of a run that is not to be continued."""
     if state is RunState.OK:
         return State.OK
     return State.PARTIAL if totals.published + totals.empty else State.FAILED

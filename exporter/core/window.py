@@ -131,6 +131,6 @@ def last_instant(end: datetime) -> datetime:
     """The last moment before *end* that the API can tell apart.
 
     The API's bounds are taken as inclusive, so an event at *end* itself must not be asked for twice.
-    Source: CONTRACT section 6, "Bounds inclusive?".
+    Source: docs/api.md section 5, "Bounds inclusive?".
     """
     return end - _MICROSECOND

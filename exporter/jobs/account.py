@@ -93,7 +93,7 @@ class Account:
 
         Args:
             tasks: of this run.
-            changes: what is otherwise of those that were published before.
+            changes: what differs from what was published, for those that were published before.
             entries: what the object's ledger says of them; people may have been left out since they were fetched.
         """
         for task in tasks:

@@ -13,7 +13,7 @@ VARIABLE = "EXPORTER_METRICS_NAMESPACE"
 
 
 def metric_lines(meter: Meter, environ: Mapping[str, str], now: datetime) -> list[str]:
-    """Of the run that *meter* was told of; none where it has recorded nothing, or nobody wants them."""
+    """The lines of the run that *meter* counted; none where it recorded nothing, or no namespace is set."""
     namespace = environ.get(VARIABLE)
     if not namespace or not meter.manifests:
         return []

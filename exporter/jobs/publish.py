@@ -4,7 +4,8 @@ Rules kept here:
 
 - A part is replaced on condition that nobody else did meanwhile; otherwise read, merge, try again (`replace.py`). So
   runs that overlap never lose each other's rows.
-- Who is left out of the sink is left out here, of old rows and of new ones, as the list says when the part was put.
+- People on the list of those who are left out are taken out of old rows and of new ones, as the list stands when the
+  part is put.
 - What is about to be put is noted first, so that a run that dies right after it leaves a record.
 - Of two fetches of one task the later one stays.
 - A part that would hold the rows it holds already is not put again: same object, same bytes, same etag.
@@ -36,8 +37,8 @@ class Publication:
 
     Attributes:
         record: the object as it is now.
-        changes: of each task that was published before, what is otherwise now.
-        entries: of each task, as it is now; without those that a later run has published meanwhile.
+        changes: for each task that was published before, what differs now.
+        entries: of each task, as it is now; not of those that a later run has published meanwhile.
         confirmed: the tasks that are as they were, where the object was not put again for that.
     """
 

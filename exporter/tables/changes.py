@@ -32,7 +32,7 @@ _SIGN = "-sign"
 
 
 def changes(old: pa.Table, new: pa.Table, tasks: Sequence[TaskKey], dataset: Dataset) -> Mapping[TaskKey, Change]:
-    """What is otherwise in *new*, for each of *tasks*.
+    """What differs in *new*, for each of *tasks*.
 
     Args:
         old: a partition as published.

@@ -22,7 +22,7 @@ def check_headers(page: Page, dataset: Dataset, sort_keys: Sequence[str] = ()) -
 
     Raises:
         MissingColumnError: a column is missing. With a pivot the periods stand for the measure.
-        ChangedError: the report is sorted otherwise than asked.
+        ChangedError: the report is not sorted as was asked.
     """
     if page.format is Format.CSV:
         return

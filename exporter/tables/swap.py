@@ -2,8 +2,9 @@
 
 Rules kept here:
 
-- Rows are read, merged, compared and written a few studios at a time, which cannot be told from the result.
-- Who is left out is left out of old rows and of new ones, so that this is no change of the report's.
+- Rows are read, merged, compared and written a few studios at a time; the result is the same as in one go.
+- People who are left out are taken out of old rows and of new ones, so that this does not count as a change of the
+  report.
 - Of two fetches of one task the later one stays.
 - A part that would hold the rows it holds already is not written again.
 """
@@ -67,7 +68,7 @@ class Merged:
         data: the part.
         rows, columns: of it.
         entries: of the swap's tasks, without those that a later run has published meanwhile.
-        changes: of each task that was published before, what is otherwise now.
+        changes: for each task that was published before, what differs now.
         unchanged: whether it is the part that was there.
     """
 
@@ -200,7 +201,7 @@ class _Block:
     dataset: Dataset
 
     def changes(self) -> Mapping[TaskKey, Change]:
-        """What is otherwise of those that were published before; empty where nothing is."""
+        """What differs for those that were published before; empty where nothing does."""
         # The usual case, and found in no time, where finding what changed takes seconds for millions of rows.
         if not self.again or _alike(self.old, self.merged):
             return {}
