@@ -27,7 +27,7 @@ from exporter.api.envelope import EnvelopeReader
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
-from exporter.core.place import is_loopback
+from exporter.core.loopback import is_loopback
 from exporter.core.studio import CredentialKey
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError
 

@@ -19,7 +19,7 @@ _AS_IT_WAS = Change()
 
 
 @dataclass(slots=True)
-class Outcome:
+class TaskOutcome:
     """What became of a task so far."""
 
     fetch_id: str = ""
@@ -52,11 +52,11 @@ class Account:
         """
         self._plan = plan
         self._tally = tally
-        self._outcomes = {task.id: Outcome() for task in plan.tasks}
+        self._outcomes = {task.id: TaskOutcome() for task in plan.tasks}
         self._objects: dict[str, ObjectRecord] = {}
         self._reconciled: dict[DatasetName, list[Reconciled]] = {}
 
-    def __getitem__(self, task: Task) -> Outcome:
+    def __getitem__(self, task: Task) -> TaskOutcome:
         return self._outcomes[task.id]
 
     @property
@@ -112,7 +112,7 @@ class Account:
             outcome = self[task]
             outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
 
-    def _take_over(self, task: Task, outcome: Outcome) -> None:
+    def _take_over(self, task: Task, outcome: TaskOutcome) -> None:
         """What was sent for *task*: two numbers here take a tenth of what they take where they are counted."""
         requests, retries = self._tally.take(task.id)
         outcome.requests += requests

@@ -17,6 +17,7 @@ def metric_lines(meter: Meter, environ: Mapping[str, str], now: datetime) -> lis
     namespace = environ.get(VARIABLE)
     if not namespace or not meter.manifests:
         return []
-    rate_used = meter.peak / meter.allowed if meter.allowed else 0.0
-    lines = run_metrics(meter.manifests, namespace, now, rate_used=rate_used, peak_memory_bytes=peak_memory_bytes())
+    lines = run_metrics(
+        meter.manifests, namespace, now, rate_used=meter.rate_used, peak_memory_bytes=peak_memory_bytes()
+    )
     return [json.dumps(line) for line in lines]
