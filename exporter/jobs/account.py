@@ -20,7 +20,19 @@ _AS_IT_WAS = Change()
 
 @dataclass(slots=True)
 class TaskOutcome:
-    """What became of a task so far."""
+    """What became of a task so far.
+
+    Attributes:
+        fetch_id: of its whole fetch, while that is staged.
+        rows, withheld: of the fetch; once published, of the part.
+        total: rows as the API counts them; None where it was not told.
+        state: PENDING until it is published or has failed.
+        resumed: whether what an earlier run had fetched was used.
+        requests, retries: taken over from the tally.
+        error: why it failed.
+        changed: what differs from what was published before.
+        spared: how another run published it meanwhile.
+    """
 
     fetch_id: str = ""
     rows: int = 0
