@@ -17,7 +17,7 @@ ARCH ?= arm64
 PY ?= 3.13
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## make .venv with everything in it (quick when nothing changed)
 
@@ -33,7 +33,7 @@ setup: .venv/.ready ## make .venv with everything in it (quick when nothing chan
 demo: setup ## export five made-up studios x twelve months into ./demo-lake, verify and show them
 	@$(BIN)/exporter demo
 
-test: setup ## all tests
+test: setup ## all tests but those of test-spark, test-readers and so on, which need more
 	@$(PYTEST) -n 2 --dist loadgroup
 
 check: setup ## all that CI does: format, lint, types, imports, known vulnerabilities, tests
@@ -162,4 +162,4 @@ lint-deploy: .venv-deploy/.ready .venv-checkov/.ready ## cfn-lint, sam validate,
 	@touch $@
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-audit .venv-peers .venv-fanout .venv-readers .lambda .s3a .trino .venv-deploy .venv-checkov .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-* .lambda .s3a .trino .fuzz dist demo-lake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

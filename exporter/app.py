@@ -128,7 +128,7 @@ class App:
         until = choice.until or now
         latest = max(local_day(until, studio) for studio in studios)
         return Scope(
-            datasets=_chosen("dataset", choice.datasets, {d.name: d for d in self.datasets}),
+            datasets=self._datasets_of(choice),
             studios=studios,
             days=values.date_range(self.settings, latest, start=choice.start, end=choice.end),
             until=until if choice.end is None and self.settings.windows.end == "today" else None,
@@ -160,6 +160,11 @@ class App:
         """What a run of *scope* would do."""
         return await beginning.plan(self.store, scope)
 
+    def make_meter(self) -> Meter:
+        """What counts what a run of this configuration does."""
+        api = self.settings.api
+        return Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
+
     async def run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
         """Export what *choice* lacks, and say so to who waits for it.
 
@@ -167,7 +172,7 @@ class App:
             ExporterError: what stops more than a task; see `export`.
             StoreError: everything is published and recorded, but its marker could not be put.
         """
-        async with watched(observer, self.telemetry, self._make_meter) as everybody:
+        async with watched(observer, self.telemetry, self.make_meter) as everybody:
             return await self._run(choice, everybody)
 
     async def _run(self, choice: Choice, observer: Observer) -> tuple[Manifest, ...]:
@@ -210,14 +215,12 @@ class App:
 
     async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
         """The last runs of each dataset, oldest first."""
-        datasets = _chosen("dataset", choice.datasets, {d.name: d for d in self.datasets})
-        found = [m for d in datasets for m in await read_manifests(self.store, d.name, last=last)]
+        found = [m for d in self._datasets_of(choice) for m in await read_manifests(self.store, d.name, last=last)]
         return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
 
     async def ledgers(self, choice: Choice) -> Mapping[Partition, Ledger]:
         """What is published, partition by partition, as the parts themselves say."""
-        datasets = _chosen("dataset", choice.datasets, {d.name: d for d in self.datasets})
-        return await read_ledgers(self.store, datasets)
+        return await read_ledgers(self.store, self._datasets_of(choice))
 
     async def verify(
         self, choice: Choice, *, source: bool, observer: Observer = _look_away
@@ -259,6 +262,9 @@ class App:
                 self.store, source, self.datasets, self.studios, now=self.clock, probe_id=entropy.token_hex(4)
             )
 
+    def _datasets_of(self, choice: Choice) -> tuple[Dataset, ...]:
+        return _chosen("dataset", choice.datasets, {dataset.name: dataset for dataset in self.datasets})
+
     def _owner(self, now: datetime, studios: Sequence[Studio], *, full: bool = False) -> Owner:
         """This process, as a new run over *studios*."""
         return Owner(
@@ -270,10 +276,6 @@ class App:
             process=self.here.process,
             studios=tuple(studio.id for studio in studios),
         )
-
-    def _make_meter(self) -> Meter:
-        api = self.settings.api
-        return Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
 
     def _leases(self, me: Owner, observer: Observer) -> Leases:
         around = Surroundings(

@@ -19,7 +19,7 @@ from exporter.config import values
 from exporter.config.secrets import Secret
 from exporter.config.settings import Api, Settings
 from exporter.core.pace import Pace
-from exporter.core.studio import CredentialKey, Studio
+from exporter.core.studio import CredentialKey, Studio, describe_credential
 from exporter.jobs.events import Observer
 from exporter.jobs.leases import Doors, Leases, WhenBusy
 from exporter.jobs.tenure import Surroundings
@@ -47,8 +47,7 @@ def make_leases(
         return hmac.new(salt, credentials[credential].reveal().encode(), hashlib.sha256).hexdigest()[:32]
 
     def where(credential: CredentialKey) -> str:
-        first, *more = [studio.id for studio in studios if studio.credential == credential]
-        return f"credential of {first}" + (f" and {len(more)} more" if more else "")
+        return describe_credential([studio for studio in studios if studio.credential == credential])
 
     doors = Doors(
         observer=observer,

@@ -34,7 +34,6 @@ from exporter.core.reply import State, fitting, reply_of_run  # noqa: E402
 from exporter.core.summary import summarise_run  # noqa: E402
 from exporter.jobs.events import Event as Happened  # noqa: E402
 from exporter.jobs.lines import LineLog, as_json, describe  # noqa: E402
-from exporter.jobs.meter import Meter  # noqa: E402
 from exporter.jobs.metrics import VARIABLE, metric_lines  # noqa: E402
 
 #: The margin is at most this share of the time, so that something gets done in it.
@@ -57,7 +56,7 @@ def handler(event: object, context: Context) -> dict[str, object]:
         all did) and its summary.
 
     Raises:
-        ExporterError: nothing could be done, or not gone on with.
+        ExporterError: nothing could be done, or not continued.
     """
     parsed = parse_event(event)
     left_s = context.get_remaining_time_in_millis() / 1000
@@ -110,8 +109,7 @@ async def _verify(app: App, choice: Choice) -> dict[str, object]:
 
 
 async def _run(app: App, choice: Choice, ends_at: float) -> dict[str, object]:
-    api = app.settings.api
-    meter = Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
+    meter = app.make_meter()
     more = False
     try:
         async with asyncio.timeout(ends_at - time.monotonic()) as limit:

@@ -47,16 +47,15 @@ def _send(target: Target, notice: Notice) -> None:
         finally:
             client.close()
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "an error")
-        raise NotifyError(f"{target.arn}: took no message that the run ended: {code}; {_way_out(target)}") from error
+        raise _refused(target, error.response.get("Error", {}).get("Code", "an error")) from error
     except BotoCoreError as error:
-        name = type(error).__name__
-        raise NotifyError(f"{target.arn}: took no message that the run ended: {name}; {_way_out(target)}") from error
+        raise _refused(target, type(error).__name__) from error
     if code:
-        raise NotifyError(f"{target.arn}: took no message that the run ended: {code}; {_way_out(target)}")
+        raise _refused(target, code)
 
 
 def _publish(client: Any, arn: str, notice: Notice) -> str:
+    """Send to a topic; an answer without an error is a success, so no code is returned."""
     attributes = {
         name: {"DataType": "String", "StringValue": str(value)}
         for name, value in (("dataset", notice.dataset), ("state", notice.state))
@@ -66,6 +65,7 @@ def _publish(client: Any, arn: str, notice: Notice) -> str:
 
 
 def _put_event(client: Any, arn: str, notice: Notice) -> str:
+    """Send to a bus, which answers 200 even where it took nothing; the code of its error, empty where there is none."""
     entry = {"EventBusName": arn, "Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": notice.to_json()}
     (answer,) = client.put_events(Entries=[entry])["Entries"]
     return str(answer.get("ErrorCode", ""))
@@ -74,6 +74,9 @@ def _put_event(client: Any, arn: str, notice: Notice) -> str:
 _TELL: dict[Service, Callable[[Any, str, Notice], str]] = {Service.TOPIC: _publish, Service.BUS: _put_event}
 
 
-def _way_out(target: Target) -> str:
+def _refused(target: Target, why: str) -> NotifyError:
     action = {Service.TOPIC: "sns:Publish", Service.BUS: "events:PutEvents"}[target.service]
-    return f"check notify.target, the network, and that {action} is allowed on it"
+    return NotifyError(
+        f"{target.arn}: took no message that the run ended: {why}; check notify.target, the network, and that {action}"
+        " is allowed on it"
+    )

@@ -25,7 +25,6 @@ _M_MMAP_THRESHOLD = -3
 #: stay in the heap where they were. Measured in docs/decisions/0012.
 _MMAP_THRESHOLD_BYTES = 512 * 1024
 
-
 #: New containers between two searches for cycles, and searches between deeper ones. Pages make many and no cycles.
 _GC_THRESHOLDS = (20_000, 20, 50)
 

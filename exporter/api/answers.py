@@ -3,7 +3,7 @@
 Rules kept here: what may pass is told from what will not; a text of the server is shown only as a short line without
 control characters, e-mail addresses and the credential.
 
-Source: CONTRACT sections 2 to 4 and 6, unless a line says otherwise.
+Source: docs/api.md, sections 2 to 5, unless a line says otherwise.
 """
 
 import html

@@ -1,4 +1,4 @@
-"""The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py`.
+"""The report API over aiohttp: moves bytes and keeps time; what they mean is in `protocol.py` and `answers.py`.
 
 Rules kept here: one turn at the gate is one request on the wire; redirects are not followed, so the credential stays
 with the host it was given for; foreign exceptions end here.
@@ -27,7 +27,7 @@ from exporter.api.envelope import EnvelopeReader
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
 from exporter.api.retry import RetryPolicy
 from exporter.core.answer import Format, Page, PageRequest
-from exporter.core.place import is_loopback
+from exporter.core.loopback import is_loopback
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey
 from exporter.errors import RateLimitedError, RejectedError, UnavailableError

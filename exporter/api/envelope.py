@@ -1,6 +1,6 @@
 """The JSON answer: what stands around its rows, and the rows as they came.
 
-Source: CONTRACT section 2, which documents none of the keys as required.
+Source: docs/api.md section 2, which documents none of the keys as required.
 """
 
 import re

@@ -3,7 +3,7 @@
 Rules kept here: a request names everything it depends on (format, order, paging), so that no default of the API can
 change a result.
 
-Source: CONTRACT sections 1, 3 and 6, unless a line says otherwise.
+Source: docs/api.md, sections 1, 3 and 5, unless a line says otherwise.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,9 @@ from exporter import __version__
 from exporter.core.answer import Format, PageRequest
 from exporter.core.report import Pivot
 from exporter.core.window import last_instant
-from exporter.errors import (
-    CredentialError,
-)
+from exporter.errors import CredentialError
 
-#: Words before the token that integrations of this API are seen to use. Source: CONTRACT section 3.
+#: Words before the token that integrations of this API are seen to use. Source: docs/api.md section 3.
 AUTH_SCHEMES = ("Bearer", "Token", "JWT")
 
 
@@ -67,13 +65,11 @@ class ApiOptions:
     max_body_bytes: int = 16 * 1024 * 1024
 
 
-def build_url(request: PageRequest, options: ApiOptions) -> str:
-    """The address of one page, percent-encoded. Equal requests have equal addresses."""
-    return build_stem(request, options) + page_query(request, options)
-
-
 def build_stem(request: PageRequest, options: ApiOptions, *, is_sorted: bool = True) -> str:
-    """What the addresses of all pages of one window begin with; *is_sorted* where an order is asked for."""
+    """What the addresses of all pages of one window begin with, percent-encoded; equal windows have equal ones.
+
+    With *is_sorted*, an order is asked for.
+    """
     dataset = request.dataset
     spec = dataset.spec
     start, end = request.window.instants(request.studio.timezone)

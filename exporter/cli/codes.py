@@ -1,4 +1,4 @@
-"""Exit codes. Source: INTERFACE, "Commands"."""
+"""Exit codes. Source: README.md, "Commands"."""
 
 from enum import IntEnum
 

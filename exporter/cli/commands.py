@@ -1,6 +1,5 @@
 """The commands that need a configuration: each reads it, calls one job, and shows what came of it."""
 
-import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -104,8 +103,7 @@ async def export(
     app: App, choice: Choice, environ: Mapping[str, str], *, log_format: str | None, as_json: bool = False
 ) -> ExitCode:
     """Run once, with progress on stderr and a summary on stdout, also where the run was stopped."""
-    api = app.settings.api
-    meter = Meter(page_size=api.page_size, requests_per_minute=api.requests_per_minute, clock=time.monotonic)
+    meter = app.make_meter()
     try:
         with open_progress(meter, log_format) as observer:
             manifests = await app.run(choice, observer)

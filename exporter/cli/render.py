@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from exporter.cli.grid import Grid
+from exporter.core.jsonable import jsonable
 from exporter.core.manifest import Change, RunState
 from exporter.core.moved import AgeBand, DatasetChanges
 from exporter.core.receipt import Receipt
-from exporter.core.reply import plain
 from exporter.core.shards import Shard
 from exporter.core.summary import DatasetSummary, PlanSummary, RunSummary
 from exporter.core.text import printable
@@ -26,7 +26,7 @@ _CHANGED = ("changed", "rows added", "gone", "recounted", "change of the sum")
 
 def to_json(value: object) -> str:
     """One JSON object: a dataclass, or what JSON can say with dataclasses in it."""
-    return json.dumps(value, indent=2, default=plain) + "\n"
+    return json.dumps(value, indent=2, default=jsonable) + "\n"
 
 
 def duration(seconds: float) -> str:

@@ -23,9 +23,9 @@ _FIRST_DAY = date(1900, 1, 1)
 _LAST_DAY = date(2200, 1, 1)
 #: In so many days a week, a month and a year begin on every day that matters to how many periods a window touches.
 _FOUR_YEARS = timedelta(days=1461)
-#: The API's own limit of `max_pivot_columns`. Source: CONTRACT section 1.
+#: The API's own limit of `max_pivot_columns`. Source: docs/api.md section 1.
 _MOST_PIVOT_COLUMNS = 12
-#: Columns that are ours; every dataset needs them. Source: INTERFACE, "Output".
+#: Columns that are ours; every dataset needs them. Source: README.md, "Output".
 _OWN_COLUMNS: Final = frozenset(
     {"studio_id", "window_start", "window_end", "period_key", "period_label", "run_id", "exported_at"}
 )

@@ -3,7 +3,7 @@
 A type is also half of an error's text: what is allowed is its `description`, or the choice it stands for. What one
 value says of another is in `rules.py`. The choices of an adapter (schemes, styles, codecs) are plain words here; the
 adapter that knows what they mean has the type.
-Source of keys and defaults: INTERFACE, "Configuration".
+Source of keys and defaults: README.md, "Configuration".
 """
 
 from collections.abc import Mapping

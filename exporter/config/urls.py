@@ -3,7 +3,7 @@
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from exporter.core.place import is_loopback
+from exporter.core.loopback import is_loopback
 
 #: Characters of a key that need no special care anywhere. Source: Amazon S3 user guide, "Naming Amazon S3 objects",
 #: without those that it advises against and those that readers of a dataset take for a pattern.

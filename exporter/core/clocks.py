@@ -1,7 +1,7 @@
-"""How far the word of a clock is taken: by what it says, a moment that has been cannot lie ahead of now.
+"""How far a clock is believed: a moment that has been cannot lie ahead of now.
 
-Where one does, this clock was set back, or the other one had been ahead. Nobody can tell which, so nothing is taken
-for settled or fresh by such a moment.
+Where a record says so, this clock was set back, or the one that made the record was ahead. Nobody can tell which, so
+nothing counts as settled or fresh because of such a moment.
 """
 
 from datetime import datetime, timedelta

@@ -1,6 +1,6 @@
 """Finds studios of one credential that are answered with each other's rows.
 
-Source: CONTRACT section 6, "Studio headers on reports": a studio header that the API ignores would give every studio
+Source: docs/api.md section 5, "Studio headers on reports": a studio header that the API ignores would give every studio
 the same data under a wrong name. Ids belong to one studio alone, so two studios with the same ids are one.
 """
 

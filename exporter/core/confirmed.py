@@ -8,10 +8,11 @@ published the window since, it says nothing.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from exporter.core.ledger import Ledger
+from exporter.core.jsonable import parse_moment
+from exporter.core.ledger import Ledger, TaskKey
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 
@@ -35,6 +36,11 @@ class Confirmation:
     run_id: str
     began_at: datetime
 
+    @property
+    def task(self) -> TaskKey:
+        """Which task of the dataset it is about."""
+        return self.studio, self.window
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
@@ -44,14 +50,14 @@ class Confirmations:
 
     def merge(self, new: Iterable[Confirmation]) -> "Confirmations":
         """With *new*; of two about one entry the later one stays, and one about another entry gives way."""
-        found = {(item.studio, item.window): item for item in self.items}
+        found = {item.task: item for item in self.items}
         for item in new:
-            old = found.get((item.studio, item.window))
+            old = found.get(item.task)
             if old is None or old.published_by != item.published_by or old.began_at < item.began_at:
-                found[item.studio, item.window] = item
+                found[item.task] = item
         return Confirmations(tuple(found[place] for place in sorted(found)))
 
-    def without(self, replaced: Iterable[tuple[StudioId, Window]], *, by: str) -> "Confirmations":
+    def without(self, replaced: Iterable[TaskKey], *, by: str) -> "Confirmations":
         """Without those whose days the run *by* has published anew; what was said since of its own entries stays."""
         by_studio: dict[StudioId, list[Window]] = {}
         for studio, window in replaced:
@@ -67,10 +73,10 @@ class Confirmations:
         """*ledger*, with the entries that are confirmed as if the confirming run had published them."""
         if not self.items:
             return ledger
-        found = {(item.studio, item.window): item for item in self.items}
+        found = {item.task: item for item in self.items}
         entries = []
         for entry in ledger.entries:
-            item = found.get((entry.studio, entry.window))
+            item = found.get(entry.task)
             if item and item.published_by == entry.run_id and item.began_at > entry.began_at:
                 entries.append(replace(entry, run_id=item.run_id, began_at=item.began_at))
             else:
@@ -105,7 +111,7 @@ def parse_confirmations(data: bytes) -> Confirmations:
         document: dict[str, Any] = json.loads(data)
         if document["confirmed_version"] != _VERSION:
             raise ValueError(f"version {document['confirmed_version']} instead of {_VERSION}")
-        runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        runs = [(run_id, parse_moment(began)) for run_id, began in document["runs"]]
         return Confirmations(
             tuple(
                 Confirmation(

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.ledger import Entry, entries_by_studio
-from exporter.core.manifest import parse_moment
-from exporter.core.reply import plain
 from exporter.core.studio import Studio
 from exporter.core.window import Window
 
@@ -34,7 +33,7 @@ class Freshness:
 
     def to_json(self) -> bytes:
         """One object on one line."""
-        return f"{json.dumps(asdict(self), default=plain)}\n".encode()
+        return f"{json.dumps(asdict(self), default=jsonable)}\n".encode()
 
 
 def parse_freshness(data: bytes) -> Freshness:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from exporter.core.manifest import parse_moment
+from exporter.core.jsonable import parse_moment
 from exporter.core.pace import WINDOW_S
 
 #: How long a lease holds unless it is renewed; how often it is renewed at least.

@@ -10,13 +10,17 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import cast
 
+from exporter.core.jsonable import parse_moment
 from exporter.core.report import GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+
+#: Tells the tasks of one dataset apart.
+TaskKey = tuple[StudioId, Window]
 
 _VERSION = 1
 
@@ -69,6 +73,16 @@ class Entry:
     began_at: datetime
     withheld: Withheld = NOTHING_WITHHELD
     zone: str = ""
+
+    @property
+    def task(self) -> TaskKey:
+        """Which task of the dataset it is about."""
+        return self.studio, self.window
+
+    @property
+    def api_measure(self) -> int:
+        """The measure as the API counts it: with the rows that are withheld."""
+        return self.measure + self.withheld.measure
 
     def leave_out(self, more: Withheld) -> "Entry":
         """The same task with so much less in the part."""
@@ -149,7 +163,7 @@ def parse_ledger(text: str) -> Ledger:
         document = json.loads(zlib.decompress(base64.b85decode(text)))
         if document["v"] != _VERSION:
             raise ValueError(f"ledger version {document['v']} instead of {_VERSION}")
-        runs = [(run_id, datetime.fromisoformat(began).astimezone(UTC)) for run_id, began in document["runs"]]
+        runs = [(run_id, parse_moment(began)) for run_id, began in document["runs"]]
         withheld = {n: Withheld(rows=rows, measure=measure) for n, rows, measure in document.get("withheld", ())}
         zones, zone_of = document.get("zones", ([""], [0] * len(document["tasks"][0])))
         # Most entries of a part are of the same window, most parts of the same studios: kept once.

@@ -8,10 +8,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.reconcile import Reconciled
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class TaskState(StrEnum):
     FAILED = "failed"  # the sink holds what it held before
     PENDING = "pending"  # the run was stopped before it was published; what is whole is staged
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the sink holds what the API had, be it no row."""
+        return self in {TaskState.PUBLISHED, TaskState.EMPTY}
+
 
 class RunState(StrEnum):
     """How a run ended."""
@@ -40,10 +46,10 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a task's new rows are beside those that were published of it.
+    """How a task's new rows differ from those that were published of it.
 
     Attributes:
-        rows_added, rows_gone: whose key is new, or came no more.
+        rows_added, rows_gone: whose key is new, or no longer came.
         rows_recounted: with the same key and another count (another value, in a report that is not grouped).
         measure_change: by how much the sum of what adds up grew.
     """
@@ -74,7 +80,7 @@ class TaskRecord:
         retries: requests that repeated another.
         resumed: whether what an earlier run had fetched was used.
         error: why it failed; None unless failed.
-        changed: what is otherwise than it was published before; None where it was not, or was not published now.
+        changed: what differs from what was published before; None where nothing was, or nothing was published now.
     """
 
     studio: str
@@ -245,11 +251,6 @@ def parse_object(document: Mapping[str, Any]) -> ObjectRecord:
     )
 
 
-def parse_moment(text: str) -> datetime:
-    """An ISO 8601 time with an offset, in UTC."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
 def sum_totals(manifests: Sequence[Manifest]) -> Totals:
     """Over all datasets of one run; they ran side by side, so the seconds are the longest."""
     total = sum((m.totals for m in manifests), Totals())
@@ -277,8 +278,7 @@ def _fields(value: "DataclassInstance") -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+    """As `jsonable`, without a copy of each record and all that is in it."""
     if is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
-    raise TypeError(f"{type(value).__name__} has no place in a manifest")
+    return jsonable(value)

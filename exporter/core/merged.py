@@ -9,15 +9,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from exporter.core.jsonable import jsonable
 from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
-from exporter.core.reply import State, plain
+from exporter.core.reply import State
 from exporter.core.shards import Shard, ShardedPlan, shard_name
 from exporter.core.summary import RunSummary, summarise_run
 
 #: Shards and studios that are named in a sentence at most.
 _NAMED = 10
-
-_WHOLE = (TaskState.PUBLISHED, TaskState.EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class ShardEnd:
 
     Attributes:
         shard: its number.
-        state: OK; PARTIAL or FAILED as of a run; MORE where its last run was handed over and not gone on with; MISSING
+        state: OK; PARTIAL or FAILED as of a run; MORE where its last run was handed over and not continued; MISSING
             where no run of it is recorded: it never started, or was stopped before it could begin.
         runs: recorded.
         studios: of the shard.
@@ -66,7 +65,7 @@ class Merged:
 
     def to_json(self) -> bytes:
         """Whole, however long it is."""
-        return f"{json.dumps(asdict(self), default=plain, ensure_ascii=False)}\n".encode()
+        return f"{json.dumps(asdict(self), default=jsonable, ensure_ascii=False)}\n".encode()
 
 
 def merge_shards(
@@ -97,7 +96,7 @@ def merge_shards(
     ends = [_end(shard, by_shard[shard.index], errors.get(shard.index, "")) for shard in sharded.shards]
     as_one = tuple(_as_one(sharded.plan, of) for of in by_dataset.values())
     not_ok = tuple(end for end in ends if end.state is not State.OK)
-    failed = {task.studio for manifest in as_one for task in manifest.tasks if task.state not in _WHOLE}
+    failed = {task.studio for manifest in as_one for task in manifest.tasks if not task.state.is_done}
     failed |= {studio for end in not_ok if end.state is State.MISSING for studio in end.studios}
     state = _state(not_ok, as_one, verified)
     merged = Merged(
@@ -121,7 +120,7 @@ def _end(shard: Shard, manifests: Sequence[Manifest], error: str) -> ShardEnd:
     elif RunState.INTERRUPTED in states:
         state = State.FAILED if error else State.MORE
     elif RunState.FAILED in states:
-        whole = any(task.state in _WHOLE for manifest in manifests for task in manifest.tasks)
+        whole = any(task.state.is_done for manifest in manifests for task in manifest.tasks)
         state = State.PARTIAL if whole else State.FAILED
     else:
         state = State.OK
@@ -190,7 +189,7 @@ def _as_one(run_id: str, manifests: Sequence[Manifest]) -> Manifest:
 
 def _later(before: TaskRecord, after: TaskRecord) -> TaskRecord:
     """One task that two runs met; what was published stays so, also where a later run failed to repeat it."""
-    stands = before if before.state in _WHOLE and after.state not in _WHOLE else after
+    stands = before if before.state.is_done and not after.state.is_done else after
     return replace(stands, requests=before.requests + after.requests, retries=before.retries + after.retries)
 
 

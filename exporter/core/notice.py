@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from exporter.core.jsonable import jsonable
 from exporter.core.manifest import Manifest
-from exporter.core.reply import State, plain, state_of
+from exporter.core.reply import State, state_of
 
 _ARN = re.compile(
     r"arn:[a-z-]+:(?:(?P<sns>sns)|events):(?P<region>[a-z0-9-]+):[0-9]{12}:"
@@ -72,7 +73,7 @@ class Notice:
 
     def to_json(self) -> str:
         """One object, on one line."""
-        return json.dumps(asdict(self), default=plain)
+        return json.dumps(asdict(self), default=jsonable)
 
 
 def notice_of(manifest: Manifest, record: str) -> Notice:

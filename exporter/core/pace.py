@@ -58,7 +58,8 @@ SURE_SHARE = 0.95
 #: The longest time until the first try above a ceiling that was lowered soon after another refusal.
 LONGEST_LOWERED_S = 32.0
 
-#: By so much may what was accepted since a ceiling was met, or given up, differ from it, to be as many once more.
+#: What was accepted since a ceiling was met, or given up, may differ from it by this share and still count as "as many
+#: once more".
 ALIKE = 0.05
 
 

@@ -154,7 +154,7 @@ def make_plan(scope: Scope, ledgers: Mapping[Partition, Ledger]) -> Plan:
         else:
             for task in tasks:
                 _require_fit(task, by_studio.get(task.studio.id, ()))
-        exact = {(entry.studio, entry.window): entry for entry in entries}
+        exact = {entry.task: entry for entry in entries}
         for task in tasks:
             entry = exact.get((task.studio.id, task.window))
             if entry is None:

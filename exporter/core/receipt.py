@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from exporter.core.manifest import parse_moment
+from exporter.core.jsonable import jsonable, parse_moment
 
 _VERSION = 1
 
@@ -114,7 +114,7 @@ class Receipt:
     def to_json(self) -> bytes:
         """UTF-8, indented for people."""
         document = {"receipt_version": _VERSION, **asdict(self)}
-        return (json.dumps(document, indent=1, default=_plain) + "\n").encode()
+        return (json.dumps(document, indent=1, default=jsonable) + "\n").encode()
 
 
 def parse_receipt(data: bytes) -> Receipt:
@@ -149,9 +149,3 @@ def _parse_replaced(document: dict[str, Any]) -> Replaced:
             "replaced_at": parse_moment(document["replaced_at"]),
         }
     )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} has no place in a receipt")

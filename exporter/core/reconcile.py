@@ -1,10 +1,7 @@
 """Holding what is published of a studio against the API's own totals."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-
-from exporter.core.window import Window
 
 
 class Reconcile(StrEnum):
@@ -22,8 +19,8 @@ class Reconciled:
     Attributes:
         studio: whose.
         start, end: the days as YYYY-MM-DD, the end not included.
-        published: what the rows add up to once the run is through, with those of people who are left out; where it
-            did not agree and was not published for that, what they would have added up to.
+        published: what the rows add up to once the run is through, including those of people who are left out; where
+            they were not published because the sums differ, what they would have added up to.
         source: what the API says; None where it did not tell.
         agrees: whether the two are one.
         error: why the API did not tell.
@@ -44,21 +41,3 @@ class Reconciled:
         if self.agrees:
             return f"{where}: {self.published} are published, as the API counts them"
         return f"{where}: the API counts {self.source}, the rows add up to {self.published}"
-
-
-def unbroken(windows: Iterable[Window], known: Collection[Window]) -> tuple[Window, ...]:
-    """The ranges of days that the *known* ones of *windows* make, each as long as possible.
-
-    Args:
-        windows: those of a run, in order, each beginning where the one before it ends.
-        known: those that count; a window between them that does not ends a range.
-    """
-    ranges: list[Window] = []
-    for window in windows:
-        if window not in known:
-            continue
-        if ranges and ranges[-1].end == window.start:
-            ranges[-1] = Window(ranges[-1].start, window.end)
-        else:
-            ranges.append(window)
-    return tuple(ranges)

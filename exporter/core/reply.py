@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
+from exporter.core.jsonable import jsonable
 from exporter.core.manifest import RunState, Totals
 from exporter.core.summary import RunSummary
 
@@ -39,7 +39,7 @@ def reply_of_run(summary: RunSummary | None, *, more: bool) -> dict[str, object]
 
 
 def state_of(state: RunState, totals: Totals) -> State:
-    """What became of a run that is not to be gone on with."""
+    """What became of a run that is not to be continued."""
     if state is RunState.OK:
         return State.OK
     return State.PARTIAL if totals.published + totals.empty else State.FAILED
@@ -47,7 +47,7 @@ def state_of(state: RunState, totals: Totals) -> State:
 
 def fitting(document: Mapping[str, object]) -> dict[str, Any]:
     """*document* in JSON's types, with long lists cut so that it fits; what is cut is counted in `<key>_left_out`."""
-    whole = json.loads(json.dumps(document, default=plain))
+    whole = json.loads(json.dumps(document, default=jsonable))
     for most in _MOST_ITEMS:
         short: dict[str, Any] = _shortened(whole, most)
         if len(json.dumps(short)) <= MOST_BYTES:
@@ -71,14 +71,3 @@ def _shortened(value: Any, most: int) -> Any:
             return f"{value[: _LONGEST_TEXT - 3]}..."
         case _:
             return value
-
-
-def plain(value: object) -> object:
-    """For `json.dumps`: what JSON has no word for."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")

@@ -2,8 +2,8 @@
 
 Rules kept here: a credential is never in two shards, since its rate limit is one; every studio with something to fetch
 is in just one; the heaviest credentials are dealt first, each to the lightest shard, so that no shard has more than a
-third above what the best cut could do. What is cut says what it was made of, so that shards of
-another configuration are refused.
+third above what the best cut could do. What is cut says what it was made of, so that shards of another configuration
+are refused.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
-from exporter.core.manifest import parse_moment
+from exporter.core.jsonable import parse_moment
 from exporter.core.plan import Plan
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId

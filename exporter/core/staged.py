@@ -24,7 +24,7 @@ class StagedPage(NamedTuple):
         offset: rows of the report before it.
         api_rows: rows as the API counts them.
         rows: rows in the segment (more, where a pivot was unfolded).
-        withheld: what came and is not in the segment, since people are left out.
+        withheld: rows that came but are not in the segment, since people are left out.
         total: rows of the whole report as this page told; None where it did not.
         received_at: UTC.
         order: what it said it is sorted by; empty where that is what was asked for, None where it did not say.

@@ -1,5 +1,6 @@
 """A studio: one business whose reports are exported, and the credential that it is asked with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NewType
@@ -31,3 +32,9 @@ class Studio:
 def local_day(moment: datetime, studio: Studio) -> date:
     """The day that it is where *studio* is."""
     return moment.astimezone(ZoneInfo(studio.timezone)).date()
+
+
+def describe_credential(studios: Sequence[Studio]) -> str:
+    """What a person calls the credential that *studios* share: by the first of them, and how many more there are."""
+    first, *more = studios
+    return f"credential of {first.id}" + (f" and {len(more)} more" if more else "")

@@ -4,7 +4,7 @@ Rules kept here: the windows of a range tile it once; a window's instants are th
 that adjacent windows meet in exactly one instant in every zone and across every change of the clocks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -116,10 +116,25 @@ def cut(start: date, end: date, every: Every) -> tuple[Window, ...]:
     return tuple(Window(a, b) for a, b in pairwise(_cuts(start, end, every)))
 
 
+def unbroken(windows: Iterable[Window]) -> tuple[Window, ...]:
+    """The ranges of days that *windows* make, each as long as possible.
+
+    Args:
+        windows: in order, without overlaps; where one does not begin as the one before it ends, a new range begins.
+    """
+    ranges: list[Window] = []
+    for window in windows:
+        if ranges and ranges[-1].end == window.start:
+            ranges[-1] = Window(ranges[-1].start, window.end)
+        else:
+            ranges.append(window)
+    return tuple(ranges)
+
+
 def last_instant(end: datetime) -> datetime:
     """The last moment before *end* that the API can tell apart.
 
     The API's bounds are taken as inclusive, so an event at *end* itself must not be asked for twice.
-    Source: CONTRACT section 6, "Bounds inclusive?".
+    Source: docs/api.md section 5, "Bounds inclusive?".
     """
     return end - _MICROSECOND

@@ -2,30 +2,37 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from exporter.core.ledger import Entry
+from exporter.core.ledger import Entry, TaskKey
 from exporter.core.manifest import Change, Manifest, ObjectRecord, RunState, TaskRecord, TaskState, Totals
 from exporter.core.partition import parse_partition
 from exporter.core.plan import Done, Plan, Scope, Task
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.jobs.tally import Tally
-
-#: States of tasks whose rows, where they have any, are in the sink.
-_IN_THE_SINK = (TaskState.PUBLISHED, TaskState.EMPTY)
 
 #: The usual change, shared by all who had it.
 _AS_IT_WAS = Change()
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of a task so far."""
+class TaskOutcome:
+    """What became of a task so far.
+
+    Attributes:
+        fetch_id: of its whole fetch, while that is staged.
+        rows, withheld: of the fetch; once published, of the part.
+        total: rows as the API counts them; None where it was not told.
+        state: PENDING until it is published or has failed.
+        resumed: whether what an earlier run had fetched was used.
+        requests, retries: taken over from the tally.
+        error: why it failed.
+        changed: what differs from what was published before.
+        spared: how another run published it meanwhile.
+    """
 
     fetch_id: str = ""
     rows: int = 0
@@ -57,11 +64,11 @@ class Account:
         """
         self._plan = plan
         self._tally = tally
-        self._outcomes = {task.id: Outcome() for task in plan.tasks}
+        self._outcomes = {task.id: TaskOutcome() for task in plan.tasks}
         self._objects: dict[str, ObjectRecord] = {}
         self._reconciled: dict[DatasetName, list[Reconciled]] = {}
 
-    def __getitem__(self, task: Task) -> Outcome:
+    def __getitem__(self, task: Task) -> TaskOutcome:
         return self._outcomes[task.id]
 
     @property
@@ -91,14 +98,14 @@ class Account:
     def merged(
         self,
         tasks: Iterable[Task],
-        changes: Mapping[tuple[StudioId, Window], Change],
-        entries: Mapping[tuple[StudioId, Window], Entry],
+        changes: Mapping[TaskKey, Change],
+        entries: Mapping[TaskKey, Entry],
     ) -> None:
         """What the rows of *tasks* are in the object that they were merged into.
 
         Args:
             tasks: of this run.
-            changes: what is otherwise of those that were published before.
+            changes: what differs from what was published, for those that were published before.
             entries: what the object's ledger says of them; people may have been left out since they were fetched.
         """
         for task in tasks:
@@ -117,7 +124,7 @@ class Account:
             outcome = self[task]
             outcome.state = TaskState.PUBLISHED if outcome.rows or outcome.withheld else TaskState.EMPTY
 
-    def _take_over(self, task: Task, outcome: Outcome) -> None:
+    def _take_over(self, task: Task, outcome: TaskOutcome) -> None:
         """What was sent for *task*: two numbers here take a tenth of what they take where they are counted."""
         requests, retries = self._tally.take(task.id)
         outcome.requests += requests
@@ -140,14 +147,25 @@ class Account:
         seconds: float,
         stopped: bool,
     ) -> Manifest:
-        """The record of *dataset* as things stand."""
+        """The record of *dataset* as things stand.
+
+        Args:
+            dataset: one of the plan's.
+            scope: what the run is about.
+            run_id: of the run.
+            version: of this program.
+            config: the configuration without secrets.
+            extra_columns: names of columns that came without being asked for.
+            ended_at: UTC.
+            seconds: that the run took.
+            stopped: whether it was ended before it was done.
+        """
         planned = [task for task in self._plan.tasks if task.dataset.name == dataset.name]
         tasks = tuple(self._task_record(task) for task in planned if not self[task].spared)
         spared = [done for task in planned if (done := self[task].spared)]
-        states = Counter(task.state for task in tasks)
         if stopped:
             state = RunState.INTERRUPTED
-        elif states[TaskState.FAILED] or states[TaskState.PENDING]:
+        elif any(not task.state.is_done for task in tasks):
             state = RunState.FAILED
         else:
             state = RunState.OK
@@ -171,23 +189,36 @@ class Account:
             objects=objects,
             extra_columns=tuple(extra_columns),
             reconciled=tuple(sorted(self._reconciled.get(dataset.name, ()), key=lambda r: (r.studio, r.start))),
-            totals=Totals(
-                tasks=len(tasks),
-                published=states[TaskState.PUBLISHED],
-                empty=states[TaskState.EMPTY],
-                failed=states[TaskState.FAILED],
-                pending=states[TaskState.PENDING],
-                settled=len(spared) + sum(done.task.dataset.name == dataset.name for done in self._plan.done),
-                rows=sum(task.rows for task in tasks),
-                withheld=sum(task.withheld for task in tasks),
-                requests=sum(task.requests for task in tasks),
-                reconcile_requests=self._tally.reconcile_requests[dataset.name],
-                retries=sum(task.retries for task in tasks),
-                throttled=self._tally.throttled[dataset.name],
-                bytes_in=self._tally.bytes_in[dataset.name],
-                bytes_out=sum(record.bytes for record in objects if not record.unchanged),
-                seconds=round(seconds, 3),
-            ),
+            totals=self._totals(dataset, tasks, objects, spared=len(spared), seconds=seconds),
+        )
+
+    def _totals(
+        self,
+        dataset: Dataset,
+        tasks: Sequence[TaskRecord],
+        objects: Sequence[ObjectRecord],
+        *,
+        spared: int,
+        seconds: float,
+    ) -> Totals:
+        """The sums over *tasks* and *objects*, which are all of *dataset*; tasks that were spared count as settled."""
+        states = Counter(task.state for task in tasks)
+        return Totals(
+            tasks=len(tasks),
+            published=states[TaskState.PUBLISHED],
+            empty=states[TaskState.EMPTY],
+            failed=states[TaskState.FAILED],
+            pending=states[TaskState.PENDING],
+            settled=spared + sum(done.task.dataset.name == dataset.name for done in self._plan.done),
+            rows=sum(task.rows for task in tasks),
+            withheld=sum(task.withheld for task in tasks),
+            requests=sum(task.requests for task in tasks),
+            reconcile_requests=self._tally.reconcile_requests[dataset.name],
+            retries=sum(task.retries for task in tasks),
+            throttled=self._tally.throttled[dataset.name],
+            bytes_in=self._tally.bytes_in[dataset.name],
+            bytes_out=sum(record.bytes for record in objects if not record.unchanged),
+            seconds=round(seconds, 3),
         )
 
     def _task_record(self, task: Task) -> TaskRecord:
@@ -205,5 +236,5 @@ class Account:
             retries=outcome.retries,
             resumed=outcome.resumed,
             error=outcome.error,
-            changed=outcome.changed if outcome.state in _IN_THE_SINK else None,
+            changed=outcome.changed if outcome.state.is_done else None,
         )

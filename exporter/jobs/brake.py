@@ -13,7 +13,11 @@ class Brake:
     """Whether requests are held back."""
 
     def __init__(self, hold: Callable[[bool], None]) -> None:
-        """They are not; *hold* is told when they are to be, and when no longer."""
+        """They are not.
+
+        Args:
+            hold: is told True when requests are to be held back, and False when no longer.
+        """
         self._hold = hold
         self._held = False
         self._full = False

@@ -35,7 +35,7 @@ async def require_conditions(store: ObjectStore, key: str, data: bytes) -> None:
 
 
 async def require_conditions_once(store: ObjectStore, key: str, data: bytes) -> None:
-    """The same, unless a run has used the sink before."""
+    """See it as `require_conditions` does, unless a run has used the sink before."""
     try:
         await store.get(salt_key())
     except NotFoundError:

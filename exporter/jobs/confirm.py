@@ -3,19 +3,13 @@
 from collections.abc import Awaitable, Callable, Collection
 
 from exporter.core.confirmed import Confirmation, Confirmations, parse_confirmations
+from exporter.core.ledger import TaskKey
 from exporter.core.partition import confirmed_key
 from exporter.core.report import DatasetName
-from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import DataError, NotFoundError, StoreError
+from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.put import put_if
 from exporter.store.base import Absent, Condition, ObjectStore
-
-#: Others that write it at the same time, at most, before a run gives up.
-MOST_CONFLICTS = 50
-
-#: Longest wait before trying again after a conflict, seconds.
-LONGEST_WAIT_S = 2.0
 
 
 async def read_confirmations(store: ObjectStore, dataset: DatasetName) -> tuple[Confirmations, Condition]:
@@ -40,7 +34,7 @@ async def confirm(
     store: ObjectStore,
     dataset: DatasetName,
     new: Collection[Confirmation],
-    replaced: Collection[tuple[StudioId, Window]],
+    replaced: Collection[TaskKey],
     *,
     run_id: str,
     sleep: Callable[[float], Awaitable[None]],
@@ -52,8 +46,7 @@ async def confirm(
         DataError, StoreError: it could not be read or written.
     """
     for conflicts in range(MOST_CONFLICTS):
-        if conflicts:
-            await sleep(random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
+        await back_off(conflicts, sleep=sleep, random=random)
         kept, condition = await read_confirmations(store, dataset)
         changed = kept.without(replaced, by=run_id).merge(new)
         if changed == kept or await put_if(store, confirmed_key(dataset), changed.to_json(), condition):

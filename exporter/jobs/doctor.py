@@ -9,7 +9,7 @@ from exporter.core.answer import PageRequest
 from exporter.core.clocks import CLOCK_TOLERANCE
 from exporter.core.partition import STAGING
 from exporter.core.report import Dataset
-from exporter.core.studio import CredentialKey, Studio
+from exporter.core.studio import CredentialKey, Studio, describe_credential
 from exporter.core.window import Window
 from exporter.errors import ExporterError, StoreError
 from exporter.jobs.conditions import require_conditions
@@ -55,12 +55,11 @@ async def examine(
         probe_id: makes the probe object's key unique.
     """
     checks = await _sink(store, f"{STAGING}/doctor-{probe_id}", now)
-    tried: dict[CredentialKey, Studio] = {}
+    sharing: dict[CredentialKey, list[Studio]] = {}
     for studio in studios:
-        tried.setdefault(studio.credential, studio)
-    for credential, studio in tried.items():
-        sharing = sum(s.credential == credential for s in studios)
-        checks.append(await _credential(source, datasets[0], studio, sharing, now().date()))
+        sharing.setdefault(studio.credential, []).append(studio)
+    for those in sharing.values():
+        checks.append(await _credential(source, datasets[0], those, now().date()))
     return tuple(checks)
 
 
@@ -120,10 +119,11 @@ async def _delete(store: ObjectStore, key: str) -> str:
     return "objects can be deleted"
 
 
-async def _credential(source: ReportSource, dataset: Dataset, studio: Studio, sharing: int, today: date) -> Check:
-    name = f"credential of {studio.id}" + (f" and {sharing - 1} more" if sharing > 1 else "")
+async def _credential(source: ReportSource, dataset: Dataset, sharing: Sequence[Studio], today: date) -> Check:
+    """Ask for one row of one day, of the first of the studios that share a credential."""
+    name = describe_credential(sharing)
     day = today - timedelta(days=_TRIED_DAYS_AGO)
-    request = PageRequest(dataset=dataset, studio=studio, window=Window(day, day + timedelta(days=1)), limit=1)
+    request = PageRequest(dataset=dataset, studio=sharing[0], window=Window(day, day + timedelta(days=1)), limit=1)
     try:
         page = await source.fetch(request)
         check_headers(page, dataset)

@@ -2,8 +2,9 @@
 
 Rules kept here:
 
-- A task is opened only when nothing of its credential waits to be sent, and no more are open in all than twice the
-  connections, but for one a credential; so no credential idles, and memory grows with connections, not with tasks.
+- A task is opened only when nothing of its credential waits to be sent, and only while fewer than a fixed number are
+  open in all, unless its credential has none open; so no credential idles, and memory grows with connections, not with
+  tasks.
 - A failed task is a value: the others go on. A refused studio or credential ends its own tasks at once.
 - A studio in trouble has one task open at a time, so that it holds up nobody.
 """
@@ -123,9 +124,18 @@ class Drivers:
         most_open: int,
         observer: Observer,
     ) -> None:
-        """No task is open; *most_open* may be, beside those of studios in trouble. *on_decided* is told of each end.
+        """No task is open.
 
-        *still_missing* says what is left of the tasks of a credential that another run has used meanwhile.
+        Args:
+            gate: lets requests through.
+            fetcher: fetches tasks.
+            account: is told what became of each task.
+            tally: knows which studios are in trouble.
+            on_decided: is told of each task that is whole or failed.
+            still_missing: what is left of the tasks of a credential that another run has used meanwhile.
+            halts: knows which studios are stopped.
+            most_open: tasks that may be open, beside those of studios in trouble and one for each credential.
+            observer: looks on.
         """
         self._gate = gate
         self._fetcher = fetcher
@@ -146,13 +156,7 @@ class Drivers:
         """Open the tasks of one credential, and see them to their end."""
         todo = deque(await self._begin(credential, tasks))
         async with asyncio.TaskGroup() as group:
-            while todo:
-                task = self._next(todo)
-                if task is None:
-                    if todo:  # else all that was left has failed with its studio, and nothing may be open any more
-                        self._halts.changed.clear()
-                        await self._halts.changed.wait()
-                    continue
+            while task := await self._coming(todo):
                 try:
                     await self._gate.opening(credential, task.window.start)
                 except CredentialError as error:
@@ -167,7 +171,7 @@ class Drivers:
                 group.create_task(self._do(task, partial.get(task.id)))
 
     async def _begin(self, credential: CredentialKey, tasks: Sequence[Task]) -> Sequence[Task]:
-        """Take the credential; what is to be asked for with it."""
+        """Take the credential, and say what is still to be asked for with it."""
         if not tasks:
             return ()
         try:
@@ -177,6 +181,16 @@ class Drivers:
                 self._fail(refused, f"{refused}: {_reason(error)}")
             return ()
         return await self._still_missing(tasks) if shared else tasks
+
+    async def _coming(self, todo: deque[Task]) -> Task | None:
+        """The next task, once one may be opened; None where none is left."""
+        while todo:
+            if task := self._next(todo):
+                return task
+            if todo:  # else all that was left has failed with its studio, and nothing may be open any more
+                self._halts.changed.clear()
+                await self._halts.changed.wait()
+        return None
 
     def _next(self, todo: deque[Task]) -> Task | None:
         """The next task that may be opened; those of stopped studios fail on the way."""
@@ -192,7 +206,7 @@ class Drivers:
         return None
 
     def _well_and_open(self) -> int:
-        """Open tasks of studios that are not in trouble: those wait for nothing but their turn."""
+        """How many tasks are open of studios that are not in trouble, and so wait for nothing but their turn."""
         return self._open.total() - sum(self._open[studio] for studio in self._tally.ailing)
 
     def _count(self, task: Task, change: int) -> None:

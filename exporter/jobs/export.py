@@ -40,6 +40,7 @@ from exporter.jobs.put import put_surely
 from exporter.jobs.reconcile import Reconciler
 from exporter.jobs.release import Release
 from exporter.jobs.resume import Owner, standing
+from exporter.jobs.segments import Segments
 from exporter.jobs.stage import RunStamp, Staging
 from exporter.jobs.sweep import needed_by_others, sweep
 from exporter.jobs.tally import Tally
@@ -137,6 +138,7 @@ class _Run:
         self._plan = plan
         self._at_work: set[CredentialKey] = set()
         self._needed_by_others = needed_by_others(beginning.leftovers, plan, scope, beginning.published)
+        self._segments = Segments(spared=self._needed_by_others)
         self._started = doors.monotonic()
         self._account = Account(plan, tally)
         halts = Halts(scope.studios)
@@ -146,13 +148,13 @@ class _Run:
         self._staging = Staging(
             doors.store,
             stamp,
+            segments=self._segments,
             hash_key=options.hash_key,
             suppression=beginning.suppression,
             clock=doors.clock,
             on_sealed=halts.look_for_twins,
             inbox=inbox,
         )
-        self._staging.spare(self._needed_by_others)
         numbers = count(1)
         fetcher = Fetcher(
             source=doors.source,
@@ -179,6 +181,7 @@ class _Run:
             plan=plan,
             published=beginning.ledgers,
             account=self._account,
+            segments=self._segments,
             staging=self._staging,
             publisher=self._publisher,
             brake=brake,
@@ -191,7 +194,7 @@ class _Run:
             scope=scope,
             plan=plan,
             account=self._account,
-            staging=self._staging,
+            fetched=self._segments,
             source=doors.source,
             withheld=halts.twins,
             release=self._release.decided,
@@ -220,7 +223,7 @@ class _Run:
     async def go(self) -> tuple[Manifest, ...]:
         staged = self._beginning.staged()
         for (dataset, _, _), fetch in staged.items():
-            self._staging.adopt(dataset, fetch)
+            self._segments.adopt(dataset, fetch)
         whole = {task: fetch for task, fetch in staged.items() if fetch.seal}
         partial = {task: fetch for task, fetch in staged.items() if not fetch.seal}
         missing = replace(self._plan, tasks=tuple(task for task in self._plan.tasks if task.id not in whole))
@@ -280,10 +283,7 @@ class _Run:
                 staging = group.create_task(self._staging.run())
                 releasing = group.create_task(self._release.run())
                 reconciling = group.create_task(self._reconciler.run())
-                for task in self._plan.tasks:
-                    if (fetch := whole.get(task.id)) and (seal := fetch.seal):
-                        self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
-                        self._drivers.decided(task)
+                self._take_up(whole)
                 lanes = self._plan.lanes()
                 self._at_work = set(lanes)
                 await asyncio.gather(
@@ -304,6 +304,13 @@ class _Run:
             if ours is None or others is not None:
                 raise
             raise _first(ours) from errors
+
+    def _take_up(self, whole: Mapping[TaskId, StagedFetch]) -> None:
+        """What earlier runs have fetched whole needs no request."""
+        for task in self._plan.tasks:
+            if (fetch := whole.get(task.id)) and (seal := fetch.seal):
+                self._account.fetched(task, fetch.fetch_id, rows=seal.rows, total=seal.total, resumed=True)
+                self._drivers.decided(task)
 
     async def _use(
         self, credential: CredentialKey, tasks: Sequence[Task], partial: Mapping[TaskId, StagedFetch]

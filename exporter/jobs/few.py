@@ -1,4 +1,4 @@
-"""The same done with many, a few at a time: a store far away answers each call late, and takes many at once."""
+"""One thing done with many items, a few at a time: a distant store answers each call late, but takes many at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

@@ -22,9 +22,10 @@ from exporter.core.receipt import Receipt, Replaced, Searched, Unsearched, Versi
 from exporter.core.report import Dataset, GrainId
 from exporter.core.studio import StudioId
 from exporter.errors import DataError, NotFoundError, StoreError, UsageError
+from exporter.jobs.conflict import MOST_CONFLICTS
 from exporter.jobs.history import read_ledger_of
 from exporter.jobs.put import put_for_etag, put_surely
-from exporter.jobs.replace import MOST_CONFLICTS, Part, Replacer, sha256
+from exporter.jobs.replace import Part, Replacer, sha256
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectInfo, ObjectStore
 from exporter.tables.erasure import Grains, grains_of, leave_out, leave_out_staged, why_unsearched

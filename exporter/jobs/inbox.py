@@ -26,7 +26,7 @@ class Inbox:
 
         Args:
             enough: pages that need not wait for more.
-            on_backlog: is told when too many wait, and when they do no longer.
+            on_backlog: is told True when too many wait, and False when they no longer do.
         """
         self._enough = min(enough, MOST_WAITING)
         self._on_backlog = on_backlog

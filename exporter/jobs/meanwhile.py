@@ -1,7 +1,7 @@
-"""What other runs have published since this one was planned: after a wait for a credential, it is not asked for again.
+"""What other runs have published since this one was planned; after a wait for a credential it is not asked for again.
 
-Rules kept here: only what was published since then counts, and what counts is either final or was asked for not long
-ago. With `--full` and `--rewrite` everything is asked for all the same.
+Rules kept here: only what was published since then counts, and only where it is final or was asked for not long ago.
+With `--full` and `--rewrite` everything is asked for all the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from exporter.store.base import ObjectStore
 
 
 class Meanwhile:
-    """Looks again."""
+    """Looks again at what is published, and spares the tasks that need no request any more."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Meanwhile:
         try:
             ledgers = await read_ledgers(self._store, self._scope.datasets, only={task.partition for task in tasks})
         except DataError:
-            return tasks  # the sink's fault is told of where it is published
+            return tasks  # what is wrong with the part is reported when it is published
         grains = {dataset.name: dataset.grain.id for dataset in self._scope.datasets}
         entries = {
             (partition.dataset, entry.studio, entry.window): entry

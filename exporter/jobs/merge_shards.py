@@ -12,14 +12,25 @@ from exporter.jobs.history import each_manifest
 from exporter.jobs.put import put_surely
 from exporter.store.base import ObjectStore
 
-#: Manifests from so long before the plan on are looked at, since their ids are made by other machines' clocks.
+#: Manifests are looked at from so long before the plan on, since their ids come from other machines' clocks.
 _CLOCKS = timedelta(hours=1)
 
 
 async def merge(
     store: ObjectStore, sharded: ShardedPlan, *, errors: Mapping[int, str], verified: State | None
 ) -> tuple[Merged, tuple[Manifest, ...]]:
-    """See `merge_shards`; what it says is written beside the datasets. Merging again gives the same.
+    """Read the manifests of all shards, add them up (`core.merged`), and keep the sum in the sink.
+
+    Merging again gives the same.
+
+    Args:
+        store: the sink.
+        sharded: the plan.
+        errors: why shards were stopped, by their numbers, as far as that is known.
+        verified: what came of holding the published data against the manifests; None where nobody looked.
+
+    Returns:
+        All of it; and one manifest for each dataset that has one, as a single run would have written it.
 
     Raises:
         DataError, StoreError: a manifest cannot be read, or the sink not be written.

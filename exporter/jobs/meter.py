@@ -81,6 +81,11 @@ class Meter:
     _open: dict[TaskId, _Open] = field(default_factory=dict)
     _recent: deque[float] = field(default_factory=deque)
 
+    @property
+    def rate_used(self) -> float:
+        """Of the requests that all credentials are allowed a minute, the share in the busiest minute."""
+        return self.peak / self.allowed if self.allowed else 0.0
+
     def note(self, event: Event) -> None:
         """Count *event*."""
         match event:

@@ -13,10 +13,11 @@ VARIABLE = "EXPORTER_METRICS_NAMESPACE"
 
 
 def metric_lines(meter: Meter, environ: Mapping[str, str], now: datetime) -> list[str]:
-    """Of the run that *meter* was told of; none where it has recorded nothing, or nobody wants them."""
+    """The lines of the run that *meter* counted; none where it recorded nothing, or no namespace is set."""
     namespace = environ.get(VARIABLE)
     if not namespace or not meter.manifests:
         return []
-    rate_used = meter.peak / meter.allowed if meter.allowed else 0.0
-    lines = run_metrics(meter.manifests, namespace, now, rate_used=rate_used, peak_memory_bytes=peak_memory_bytes())
+    lines = run_metrics(
+        meter.manifests, namespace, now, rate_used=meter.rate_used, peak_memory_bytes=peak_memory_bytes()
+    )
     return [json.dumps(line) for line in lines]

@@ -4,7 +4,8 @@ Rules kept here:
 
 - A part is replaced on condition that nobody else did meanwhile; otherwise read, merge, try again (`replace.py`). So
   runs that overlap never lose each other's rows.
-- Who is left out of the sink is left out here, of old rows and of new ones, as the list says when the part was put.
+- People on the list of those who are left out are taken out of old rows and of new ones, as the list stands when the
+  part is put.
 - What is about to be put is noted first, so that a run that dies right after it leaves a record.
 - Of two fetches of one task the later one stays.
 - A part that would hold the rows it holds already is not put again: same object, same bytes, same etag.
@@ -18,11 +19,9 @@ from datetime import datetime, timedelta
 
 from exporter.core.confirmed import Confirmation
 from exporter.core.erasure import Suppressed
-from exporter.core.ledger import Entry, Ledger
+from exporter.core.ledger import Entry, Ledger, TaskKey
 from exporter.core.manifest import Change, ObjectRecord
 from exporter.core.partition import Partition, intent_key, parse_partition
-from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.jobs.put import put_surely
 from exporter.jobs.replace import Part, Replacer, sha256
 from exporter.jobs.suppression import Suppression
@@ -31,8 +30,6 @@ from exporter.tables.erasure import leave_out
 from exporter.tables.parquet import encode_part
 from exporter.tables.swap import Swap, merge
 
-_TaskKey = tuple[StudioId, Window]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
@@ -40,14 +37,14 @@ class Publication:
 
     Attributes:
         record: the object as it is now.
-        changes: of each task that was published before, what is otherwise now.
-        entries: of each task, as it is now; without those that a later run has published meanwhile.
+        changes: for each task that was published before, what differs now.
+        entries: of each task, as it is now; not of those that a later run has published meanwhile.
         confirmed: the tasks that are as they were, where the object was not put again for that.
     """
 
     record: ObjectRecord
-    changes: Mapping[_TaskKey, Change]
-    entries: Mapping[_TaskKey, Entry]
+    changes: Mapping[TaskKey, Change]
+    entries: Mapping[TaskKey, Entry]
     confirmed: tuple[Confirmation, ...] = ()
 
 
@@ -164,7 +161,7 @@ class _Work:
     def __init__(self, publisher: Publisher, swap: Swap) -> None:
         self._publisher = publisher
         self._swap = swap
-        self._seen: dict[_TaskKey, Change] = {}
+        self._seen: dict[TaskKey, Change] = {}
         self.suppressed = Suppressed()
 
     async def make(self, old: Part | None) -> bytes | None:
@@ -173,14 +170,14 @@ class _Work:
         self.suppressed = await publisher.suppression.read()
         left_out = self.suppressed.is_left_out if self.suppressed else None
         merged = await asyncio.to_thread(merge, swap, old.file if old else None, left_out, publisher.compression)
-        ours = {_key(e) for e in old.ledger.entries if e.run_id == publisher.run_id} if old else set()
+        ours = {e.task for e in old.ledger.entries if e.run_id == publisher.run_id} if old else set()
         # What a put of ours did, whose answer was lost, is no longer to be seen; it was seen before.
         self._seen.update({task: change for task, change in merged.changes.items() if task not in ours})
         record = publisher.record(swap.partition, merged.data, merged.rows, merged.columns, unchanged=merged.unchanged)
         self.publication = Publication(
             record=record,
             changes=self._seen,
-            entries={_key(entry): entry for entry in merged.entries},
+            entries={entry.task: entry for entry in merged.entries},
             confirmed=self._confirmed(merged.entries, old.ledger) if old and merged.unchanged else (),
         )
         if merged.unchanged:
@@ -191,19 +188,15 @@ class _Work:
     def _confirmed(self, entries: Sequence[Entry], published: Ledger) -> tuple[Confirmation, ...]:
         """What the run may say of *entries*, which are as *published*."""
         run_id = self._publisher.run_id
-        runs = {_key(entry): entry.run_id for entry in published.entries}
+        runs = {entry.task: entry.run_id for entry in published.entries}
         return tuple(
             Confirmation(
                 studio=entry.studio,
                 window=entry.window,
-                published_by=runs[_key(entry)],
+                published_by=runs[entry.task],
                 run_id=run_id,
                 began_at=entry.began_at,
             )
             for entry in entries
-            if runs[_key(entry)] != run_id
+            if runs[entry.task] != run_id
         )
-
-
-def _key(entry: Entry) -> _TaskKey:
-    return entry.studio, entry.window

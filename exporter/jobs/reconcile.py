@@ -12,10 +12,10 @@ from typing import Protocol
 
 from exporter.api.base import ReportSource
 from exporter.core.plan import Plan, Scope, Task, holds_time
-from exporter.core.reconcile import Reconcile, Reconciled, unbroken
+from exporter.core.reconcile import Reconcile, Reconciled
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
-from exporter.core.window import Window
+from exporter.core.window import Window, unbroken
 from exporter.errors import DataError, SourceError
 from exporter.jobs.account import Account
 from exporter.jobs.events import HeldAgainst, Observer
@@ -42,7 +42,7 @@ class Reconciler:
         scope: Scope,
         plan: Plan,
         account: Account,
-        staging: Measured,
+        fetched: Measured,
         source: ReportSource,
         withheld: Mapping[StudioId, str],
         release: Callable[[Task], None],
@@ -55,7 +55,7 @@ class Reconciler:
             scope: the days.
             plan: the tasks, and what is published of the others.
             account: knows what became of each task, and is told of each comparison.
-            staging: knows what fetched rows add up to.
+            fetched: knows what fetched rows add up to.
             source: the report API.
             withheld: studios of which nothing is published, whatever the API says.
             release: is told of each task that is decided and may be published.
@@ -64,7 +64,7 @@ class Reconciler:
         self._mode = mode
         self._scope = scope
         self._account = account
-        self._staging = staging
+        self._fetched = fetched
         self._source = source
         self._withheld = withheld
         self._release = release
@@ -74,9 +74,7 @@ class Reconciler:
             self._tasks.setdefault(_place(task), []).append(task)
         self._settled: dict[_Place, dict[Window, int]] = {}
         for done in plan.done:
-            self._settled.setdefault(_place(done.task), {})[done.task.window] = (
-                done.entry.measure + done.entry.withheld.measure
-            )
+            self._settled.setdefault(_place(done.task), {})[done.task.window] = done.entry.api_measure
         self._sums: dict[_Place, dict[Window, int]] = {}
         self._undecided = Counter({place: len(tasks) for place, tasks in self._tasks.items()})
         self._ready: asyncio.Queue[_Place] = asyncio.Queue()
@@ -87,11 +85,11 @@ class Reconciler:
         """*task* is whole, failed or spared."""
         outcome = self._account[task]
         if outcome.spared:
-            self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.measure
+            self._settled.setdefault(_place(task), {})[task.window] = outcome.spared.entry.api_measure
         elif outcome.is_whole:
             # Now, since what is published is staged no longer.
             sums = self._sums.setdefault(_place(task), {})
-            sums[task.window] = self._staging.measure(task, outcome.fetch_id)
+            sums[task.window] = self._fetched.measure(task, outcome.fetch_id)
         if self._mode is not Reconcile.FAIL:
             self._release(task)
         self._undecided[_place(task)] -= 1
@@ -126,8 +124,7 @@ class Reconciler:
         """Ask for the days of *sums*: those of windows that failed are left out."""
         dataset, studio = tasks[0].dataset, tasks[0].studio
         windows = self._scope.windows(dataset, studio)
-        idle = {window for window in windows if not holds_time(window, studio)}
-        for days in unbroken(windows, {*sums, *idle}):
+        for days in unbroken(window for window in windows if window in sums or not holds_time(window, studio)):
             within = [sums[window] for window in sums if days.covers(window)]
             if not within:
                 continue

@@ -6,24 +6,24 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.core.confirmed import Confirmation
-from exporter.core.ledger import Entry, Ledger
+from exporter.core.ledger import Entry, Ledger, TaskKey
 from exporter.core.manifest import ObjectRecord
 from exporter.core.partition import Partition
 from exporter.core.plan import Plan, Scope, Task
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.staged import StagedFetch
 from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import DataError, PlanConflictError
 from exporter.jobs.account import Account
 from exporter.jobs.brake import Brake
 from exporter.jobs.events import NotPublished, Observer, PartitionPublished, Publishing
 from exporter.jobs.publish import Publication, Publisher
-from exporter.jobs.stage import Staging, Use
+from exporter.jobs.segments import Segments, Use, seal_of
+from exporter.jobs.stage import Staging
 from exporter.tables.swap import Swap
 
 #: Keeps what was found unchanged in a dataset, and forgets what was said of windows that are replaced.
-Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[tuple[StudioId, Window]]], Awaitable[None]]
+Confirm = Callable[[DatasetName, Collection[Confirmation], Collection[TaskKey]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Release:
         plan: Plan,
         published: Mapping[Partition, Ledger],
         account: Account,
+        segments: Segments,
         staging: Staging,
         publisher: Publisher,
         brake: Brake,
@@ -61,6 +62,7 @@ class Release:
             plan: the tasks.
             published: what is in the sink before the run.
             account: knows what became of each task, and is told what was published.
+            segments: knows what is staged of each task.
             staging: holds the rows.
             publisher: puts them.
             brake: holds requests back meanwhile, where they would be in the way.
@@ -74,6 +76,7 @@ class Release:
         self._datasets = {dataset.name: dataset for dataset in scope.datasets}
         self._published = published
         self._account = account
+        self._segments = segments
         self._staging = staging
         self._publisher = publisher
         self._brake = brake
@@ -127,7 +130,7 @@ class Release:
         drop_all = self._rewrite and partition not in self._begun
         if not whole and not drop_all:
             return
-        fetches = [self._staging.sealed(task, self._account[task].fetch_id) for task in whole]
+        fetches = [self._segments.fetch(task, self._account[task].fetch_id) for task in whole]
         self._observer(Publishing(partition=partition))
         try:
             # Its rows go with it: they need not be in memory while what was staged is deleted.
@@ -165,7 +168,7 @@ class Release:
                 window=task.window,
                 rows=self._account[task].rows,
                 total=self._account[task].total or 0,
-                measure=fetch.seal.measure if fetch.seal else 0,
+                measure=seal_of(fetch).measure,
                 run_id=self._publisher.run_id,
                 began_at=fetch.began_at,
                 zone=task.studio.timezone,
@@ -180,6 +183,6 @@ class Release:
             entries=entries,
             customer_columns=rows.customer_columns,
             drop_all=drop_all,
-            seen={(entry.studio, entry.window): entry.began_at for entry in old.entries} if old else {},
+            seen={entry.task: entry.began_at for entry in old.entries} if old else {},
         )
         return await self._publisher.publish(swap)

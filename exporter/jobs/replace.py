@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from exporter.core.ledger import Ledger
 from exporter.core.partition import Partition
 from exporter.errors import DamagedError, DataError, NotFoundError, StoreError
+from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.put import put_for_etag
 from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.parquet import PartFile
-
-#: A partition that others replace more often than this while we try is given up.
-MOST_CONFLICTS = 50
-
-#: Longest wait before trying again after a conflict, seconds.
-LONGEST_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +60,7 @@ class Replacer:
             StoreError: the sink does not take it.
         """
         for conflicts in range(MOST_CONFLICTS):
-            if conflicts:
-                await self.sleep(self.random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
+            await back_off(conflicts, sleep=self.sleep, random=self.random)
             try:
                 old, condition = await self._read(partition)
                 data = await make(old)

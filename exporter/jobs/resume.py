@@ -5,15 +5,15 @@ completed are used while they are fresh; only what belongs to a dead run is ever
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from exporter.core.clocks import lies_ahead
+from exporter.core.jsonable import parse_moment
 from exporter.core.ledger import Ledger
-from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_moment, parse_object
+from exporter.core.manifest import Manifest, ObjectRecord, RunState, parse_object
 from exporter.core.partition import STAGING, owner_key, parse_partition, staging_prefix
 from exporter.core.plan import Scope, Task, TaskId, is_cut_alike, is_settled
 from exporter.core.report import Dataset
@@ -21,15 +21,15 @@ from exporter.core.staged import SegmentRecord, StagedFetch, collect_fetches
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.intake import drops_keys
 from exporter.jobs.put import PUT_ATTEMPTS, put_if
+from exporter.jobs.replace import sha256
 from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.segment import decode_segment
 
-#: A run that was stopped, killed or partly failed is gone on with for so long. A nightly run starts afresh.
+#: A run that was stopped, killed or partly failed is continued for so long. A nightly run starts afresh.
 CONTINUE_WITHIN = timedelta(hours=12)
 
-#: A fetch that was not completed is gone on with for so long after its last page; the report may change meanwhile.
-#: Counted from the last one, since a fetch may need longer than any one process has; it is then no older than it would
-#: be had it not been stopped.
+#: A fetch that was not completed is continued for so long after its last page; the report may change meanwhile.
+#: Counted from the last page, since a fetch may take longer than one process lives (a Lambda function).
 PAGES_KEEP = timedelta(minutes=15)
 
 #: A run on another machine that has not been seen for so long is dead.
@@ -221,7 +221,7 @@ def continued(
     """Ids of the unfinished runs that a run of *scope* goes on with: what they published, not long ago, is done.
 
     A run that left something staged was killed or stopped; one whose manifest says so was stopped or failed in part.
-    Where everything is to be fetched again, only runs that did so too are gone on with.
+    Where everything is to be fetched again, only runs that did so too are continued.
     """
     runs = {owner.run_id for owner in leftovers.owners}
     for manifest in latest:
@@ -251,7 +251,7 @@ async def standing(
             data, _ = await store.get(record.key)
         except NotFoundError:
             continue
-        if hashlib.sha256(data).hexdigest() == record.sha256:
+        if sha256(data) == record.sha256:
             found.append(record)
     return found
 

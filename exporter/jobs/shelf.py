@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-#: Bytes of rows that are kept at most, the last fetch apart. A month of forty busy studios; more would be felt in a
+#: Bytes of rows that are kept at most, besides the last fetch: a month of forty busy studios. More would be felt in a
 #: small container.
 MOST_BYTES = 24 * 1024 * 1024
 

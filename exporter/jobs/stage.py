@@ -11,9 +11,8 @@ Rules kept here:
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +30,7 @@ from exporter.jobs.inbox import Inbox
 from exporter.jobs.intake import Arrival, Intake, Taken
 from exporter.jobs.put import put_surely
 from exporter.jobs.recall import recall
+from exporter.jobs.segments import Segments, Use, seal_of
 from exporter.jobs.shelf import Kept, Shelf
 from exporter.jobs.suppression import Suppression
 from exporter.store.base import ObjectStore
@@ -72,12 +72,25 @@ class Rows:
     withheld: Mapping[str, Withheld]
 
 
-class Use(NamedTuple):
-    """A segment, and a fetch that is staged in it."""
+@dataclass(slots=True)
+class _Batch:
+    """What is to be written as one segment.
 
-    segment: str
-    dataset: DatasetName
-    fetch_id: str
+    Attributes:
+        pages: who waits for each to be safe, what is said of it, and its rows as they may be stored.
+        sealed: the fetches that are whole with these pages, and all their rows as they are stored.
+        customer_columns: see `Decoded`.
+        zones: see `SegmentRecord`.
+    """
+
+    pages: list[tuple[asyncio.Future[int], StagedPage, Piece]] = field(default_factory=list)
+    sealed: list[tuple[Seal, pa.Table]] = field(default_factory=list)
+    customer_columns: set[str] = field(default_factory=set)
+    zones: dict[StudioId, str] = field(default_factory=dict)
+
+    def rows(self) -> Sequence[pa.Table]:
+        """The rows of all pages, in their order."""
+        return joined(stored for _, _, stored in self.pages)
 
 
 class Staging:
@@ -88,6 +101,7 @@ class Staging:
         store: ObjectStore,
         stamp: RunStamp,
         *,
+        segments: Segments,
         hash_key: bytes,
         suppression: Suppression,
         clock: Callable[[], datetime],
@@ -99,6 +113,7 @@ class Staging:
         Args:
             store: the sink.
             stamp: which run this is.
+            segments: knows what is staged where.
             hash_key: for the columns that are written as keyed hashes.
             suppression: says who is left out.
             clock: the time, UTC.
@@ -107,6 +122,7 @@ class Staging:
         """
         self._store = store
         self._stamp = stamp
+        self._segments = segments
         self._hash_key = hash_key
         self._suppression = suppression
         self._clock = clock
@@ -118,21 +134,8 @@ class Staging:
         self._left_out = Suppressed()
         #: Fetches of which not all pages were staged by the list as it is now.
         self._outdated: set[str] = set()
-        self._fetches: dict[tuple[DatasetName, str], StagedFetch] = {}
-        self._in_use: dict[str, set[tuple[DatasetName, str]]] = {}
-        self._spared: frozenset[str] = frozenset()
         self.extra_columns: dict[DatasetName, dict[str, None]] = {}
         self._customer_columns: dict[DatasetName, set[str]] = {}
-
-    def adopt(self, dataset: DatasetName, fetch: StagedFetch) -> None:
-        """Go on with what an earlier run staged."""
-        self._fetches[dataset, fetch.fetch_id] = fetch
-        for key in fetch.segments:
-            self._in_use.setdefault(key, set()).add((dataset, fetch.fetch_id))
-
-    def spare(self, keys: frozenset[str]) -> None:
-        """Never delete these segments: they hold what others need too."""
-        self._spared = keys
 
     def add(self, assembly: Assembly, page: Page, labels: Labels | None, order: str | None) -> asyncio.Future[int]:
         """Make *page* safe; who waits for that need not hold it.
@@ -182,18 +185,6 @@ class Staging:
             assembly.add(page, piece)
         assembly.resumed = True
 
-    def sealed(self, task: Task, fetch_id: str) -> StagedFetch:
-        """The whole fetch of *task*."""
-        fetch = self._fetches[task.dataset.name, fetch_id]
-        if fetch.seal is None:
-            raise DataError(f"{task}: is not whole")
-        return fetch
-
-    def measure(self, task: Task, fetch_id: str) -> int:
-        """What the rows of the whole fetch of *task* add up to."""
-        seal = self.sealed(task, fetch_id).seal
-        return seal.measure if seal else 0
-
     async def rows(self, fetches: Sequence[StagedFetch]) -> Rows:
         """The rows of whole *fetches*, as they are published.
 
@@ -210,7 +201,7 @@ class Staging:
                     studio=fetch.studio,
                     window=fetch.window,
                     run_id=self._stamp.run_id,
-                    exported_at=(fetch.seal or _unsealed(fetch)).sealed_at,
+                    exported_at=seal_of(fetch).sealed_at,
                     pieces=(
                         [whole(kept[fetch.fetch_id].rows)] if fetch.fetch_id in kept else read[fetch.fetch_id].pieces
                     ),
@@ -236,22 +227,14 @@ class Staging:
         """
         uses: list[Use] = []
         for fetch_id in fetch_ids:
-            fetch = self._fetches.pop((dataset, fetch_id), None)
             self._shelf.drop(fetch_id)
             self._outdated.discard(fetch_id)
-            uses += [Use(key, dataset, fetch_id) for key in fetch.segments] if fetch else []
+            uses += self._segments.forget(dataset, fetch_id)
         return uses
 
     async def delete(self, uses: Iterable[Use]) -> None:
         """Delete the segments that nobody needs any more once these fetches do not."""
-        unused: list[str] = []
-        for key, dataset, fetch_id in uses:
-            users = self._in_use.get(key, set())
-            users.discard((dataset, fetch_id))
-            if not users and key not in self._spared:
-                self._in_use.pop(key, None)
-                unused.append(key)
-        await few_at_once(self._store.delete, unused)
+        await few_at_once(self._store.delete, self._segments.unused(uses))
 
     async def _who_is_left_out(self) -> Suppressed:
         """As the list is now; where it has changed, staged objects may have been rewritten too."""
@@ -259,33 +242,43 @@ class Staging:
         if suppressed != self._left_out:
             self._left_out = suppressed
             self._shelf.clear()
-            self._outdated |= {fetch_id for (_, fetch_id), fetch in self._fetches.items() if not fetch.seal}
+            self._outdated |= self._segments.unsealed()
         return suppressed
 
     async def _write(self, dataset: Dataset, arrivals: list[Arrival]) -> None:
         """Write what can be used of *arrivals*, which is emptied: their bytes are not needed until that is done."""
-        pages: list[tuple[asyncio.Future[int], StagedPage, Piece]] = []
-        sealed: list[tuple[Seal, pa.Table]] = []
-        customer_columns: set[str] = set()
-        zones: dict[StudioId, str] = {}
-        intake = Intake(dataset=dataset, hash_key=self._hash_key, suppressed=await self._who_is_left_out())
-        for taken in intake.take(arrivals):
+        suppressed = await self._who_is_left_out()
+        batch = self._take(dataset, arrivals, suppressed)
+        arrivals.clear()
+        if not batch.pages:
+            return
+        key = segment_key(self._stamp.run_id, self._number)
+        self._number += 1
+        table = pa.concat_tables(batch.rows(), promote_options="default").combine_chunks()
+        self._unwritten = key, encode_segment(self._record(dataset, batch), table)
+        await put_surely(self._store, *self._unwritten)
+        self._unwritten = None
+        for _, page, _ in batch.pages:
+            self._segments.add(dataset.name, key, page, self._stamp.began_at)
+        if self._left_out != suppressed:
+            self._outdated |= {page.fetch_id for _, page, _ in batch.pages}
+        flagged = self._customer_columns.setdefault(dataset.name, set())
+        flagged |= batch.customer_columns
+        for seal, stored in batch.sealed:
+            self._segments.seal(dataset.name, seal)
+            self._keep(seal.fetch_id, stored, flagged, table)
+        for done, page, _ in batch.pages:
+            if not done.done():
+                done.set_result(page.api_rows)
+
+    def _take(self, dataset: Dataset, arrivals: Sequence[Arrival], suppressed: Suppressed) -> _Batch:
+        """What can be used of *arrivals*; the others fail."""
+        batch = _Batch()
+        seen = self.extra_columns.setdefault(dataset.name, {})
+        for taken in Intake(dataset=dataset, hash_key=self._hash_key, suppressed=suppressed).take(arrivals):
             arrival = taken.arrival
-            task = arrival.assembly.task
-            page = StagedPage(
-                studio=task.studio.id,
-                window=task.window,
-                fetch_id=arrival.assembly.fetch_id,
-                offset=arrival.page.request.offset,
-                api_rows=taken.api_rows,
-                rows=taken.stored.num_rows,
-                total=arrival.page.total,
-                received_at=arrival.page.received_at,
-                withheld=taken.withheld,
-                order=arrival.order,
-            )
+            page = _page_of(taken)
             try:
-                seen = self.extra_columns.setdefault(dataset.name, {})
                 if len(seen.keys() | taken.extras) > MOST_COLUMNS:
                     raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
                 # With people who are left out: only whole pages tell whether the report changed.
@@ -294,43 +287,25 @@ class Staging:
                 arrival.fail(error)
                 continue
             seen.update(dict.fromkeys(taken.extras))
-            customer_columns.update(taken.customer_columns)
-            zones[task.studio.id] = task.studio.timezone
-            pages.append((arrival.done, page, taken.stored))
-            sealed += [whole_fetch] if whole_fetch else []
-        arrivals.clear()
-        if not pages:
-            return
-        key = segment_key(self._stamp.run_id, self._number)
-        self._number += 1
-        record = SegmentRecord(
+            batch.customer_columns.update(taken.customer_columns)
+            studio = arrival.assembly.task.studio
+            batch.zones[studio.id] = studio.timezone
+            batch.pages.append((arrival.done, page, taken.stored))
+            batch.sealed += [whole_fetch] if whole_fetch else []
+        return batch
+
+    def _record(self, dataset: Dataset, batch: _Batch) -> SegmentRecord:
+        return SegmentRecord(
             dataset=dataset.name,
             grain=dataset.grain.id,
             run_id=self._stamp.run_id,
             began_at=self._stamp.began_at,
             full=self._stamp.full,
-            pages=tuple(page for _, page, _ in pages),
-            seals=tuple(seal for seal, _ in sealed),
-            customer_columns=tuple(sorted(customer_columns)),
-            zones=zones,
+            pages=tuple(page for _, page, _ in batch.pages),
+            seals=tuple(seal for seal, _ in batch.sealed),
+            customer_columns=tuple(sorted(batch.customer_columns)),
+            zones=batch.zones,
         )
-        rows = joined(stored for _, _, stored in pages)
-        table = pa.concat_tables(rows, promote_options="default").combine_chunks()
-        self._unwritten = key, encode_segment(record, table)
-        await put_surely(self._store, *self._unwritten)
-        self._unwritten = None
-        for _, page, _ in pages:
-            self._note(dataset.name, key, page)
-        if self._left_out != intake.suppressed:
-            self._outdated |= {page.fetch_id for _, page, _ in pages}
-        flagged = self._customer_columns.setdefault(dataset.name, set())
-        flagged |= customer_columns
-        for seal, stored in sealed:
-            self._fetches[dataset.name, seal.fetch_id].seal = seal
-            self._keep(seal.fetch_id, stored, flagged, table)
-        for done, page, _ in pages:
-            if not done.done():
-                done.set_result(page.api_rows)
 
     def _keep(self, fetch_id: str, rows: pa.Table, customer_columns: set[str], written: pa.Table) -> None:
         """Have rows of a whole fetch in memory while there is room; those that were just *written* tell their size."""
@@ -355,13 +330,22 @@ class Staging:
         )
         return seal, assembly.stored(rows)
 
-    def _note(self, dataset: DatasetName, key: str, page: StagedPage) -> None:
-        fetch = self._fetches.setdefault(
-            (dataset, page.fetch_id),
-            StagedFetch(studio=page.studio, window=page.window, fetch_id=page.fetch_id, began_at=self._stamp.began_at),
-        )
-        fetch.pages[page.offset] = (key, page)
-        self._in_use.setdefault(key, set()).add((dataset, page.fetch_id))
+
+def _page_of(taken: Taken) -> StagedPage:
+    """What a segment says of a page."""
+    task, page = taken.arrival.assembly.task, taken.arrival.page
+    return StagedPage(
+        studio=task.studio.id,
+        window=task.window,
+        fetch_id=taken.arrival.assembly.fetch_id,
+        offset=page.request.offset,
+        api_rows=taken.api_rows,
+        rows=taken.stored.num_rows,
+        total=page.total,
+        received_at=page.received_at,
+        withheld=taken.withheld,
+        order=taken.arrival.order,
+    )
 
 
 def _by_dataset(batch: Sequence[Arrival]) -> Iterable[tuple[Dataset, list[Arrival]]]:
@@ -369,7 +353,3 @@ def _by_dataset(batch: Sequence[Arrival]) -> Iterable[tuple[Dataset, list[Arriva
     for arrival in batch:
         groups.setdefault(arrival.assembly.task.dataset.name, []).append(arrival)
     return [(arrivals[0].assembly.task.dataset, arrivals) for arrivals in groups.values()]
-
-
-def _unsealed(fetch: StagedFetch) -> Seal:
-    raise DataError(f"{fetch.studio} {fetch.window}: is not whole")

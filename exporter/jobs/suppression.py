@@ -14,14 +14,9 @@ from exporter.core.erasure import (
 )
 from exporter.core.partition import pepper_key, suppressed_key
 from exporter.errors import DataError, NotFoundError, StoreError
+from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.put import PUT_ATTEMPTS, never_written, put_if
 from exporter.store.base import Absent, Condition, ObjectStore
-
-#: Others that write it at the same time, at most, before it is given up.
-MOST_CONFLICTS = 50
-
-#: Longest wait before trying again after a conflict, seconds.
-LONGEST_WAIT_S = 2.0
 
 
 class Suppression:
@@ -73,8 +68,7 @@ class Suppression:
         await self.read()
         subjects = person.subjects(await self._pepper_or_new())
         for conflicts in range(MOST_CONFLICTS):
-            if conflicts:
-                await sleep(random() * min(LONGEST_WAIT_S, 0.05 * 2**conflicts))
+            await back_off(conflicts, sleep=sleep, random=random)
             known = (await self.read()).subjects
             if subjects <= known:
                 return subjects

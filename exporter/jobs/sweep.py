@@ -48,7 +48,7 @@ def needed_by_others(
 
 
 async def sweep(store: ObjectStore, owners: Iterable[Owner], *, keep: frozenset[str] = frozenset()) -> None:
-    """Delete all that the runs of *owners* staged, but for *keep*; a run's own record last.
+    """Delete all that the runs of *owners* staged, except *keep*; each run's own record last.
 
     What another run took over meanwhile is left to that one.
 

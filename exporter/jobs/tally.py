@@ -11,7 +11,7 @@ from exporter.core.studio import StudioId
 
 @dataclass(slots=True)
 class Tally:
-    """Requests by task, as the client reports them; those for totals over many windows apart.
+    """Requests by task, as the client reports them; those for totals over many windows are counted apart.
 
     What was counted of a task is taken over by the account once its rows are published.
 

@@ -5,27 +5,25 @@ expected and what was seen.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from exporter.api.base import ReportSource
-from exporter.core.ledger import Ledger, Withheld
+from exporter.core.ledger import Ledger, TaskKey, Withheld
 from exporter.core.manifest import Manifest, ObjectRecord, TaskRecord, TaskState
 from exporter.core.partition import Partition, parse_partition, partition_of, partitions_prefix
 from exporter.core.receipt import Receipt, Replaced
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio, StudioId
-from exporter.core.window import Window
+from exporter.core.window import Window, unbroken
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.history import each_manifest, read_receipts
+from exporter.jobs.replace import sha256
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
 from exporter.tables.measure import sums_by_task
 from exporter.tables.parquet import decode_part
-
-_Span = tuple[StudioId, Window]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +80,11 @@ class _Found:
     """What the parts of one dataset hold, by studio and window, held against what the manifests say."""
 
     recorded: Mapping[str, Sequence[ObjectRecord]] = field(default_factory=dict)
-    tasks: Mapping[_Span, tuple[str, TaskRecord]] = field(default_factory=dict)
+    tasks: Mapping[TaskKey, tuple[str, TaskRecord]] = field(default_factory=dict)
     parts: int = 0
-    rows: dict[_Span, int] = field(default_factory=dict)
-    measure: dict[_Span, int] = field(default_factory=dict)
-    withheld: dict[_Span, Withheld] = field(default_factory=dict)
+    rows: dict[TaskKey, int] = field(default_factory=dict)
+    measure: dict[TaskKey, int] = field(default_factory=dict)
+    withheld: dict[TaskKey, Withheld] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -106,7 +104,7 @@ async def verify(
         SourceError: the API did not tell its totals.
     """
     objects: list[ObjectRecord] = []
-    tasks: dict[_Span, tuple[str, TaskRecord]] = {}
+    tasks: dict[TaskKey, tuple[str, TaskRecord]] = {}
     async for manifest in each_manifest(store, dataset.name):
         objects += manifest.objects
         tasks |= _published_tasks(manifest)
@@ -158,7 +156,7 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
         found.differences.append(
             f"{partition.key}: is in no manifest; run again to record it, with --full where the days are settled"
         )
-    elif hashlib.sha256(data).hexdigest() not in {record.sha256 for record in records}:
+    elif sha256(data) not in {record.sha256 for record in records}:
         found.differences.append(
             f"{partition.key}: its bytes are not those that were published at {records[0].published_at}"
         )
@@ -168,17 +166,17 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
         found.rows[span] = found.rows.get(span, 0) + number
         found.measure[span] = found.measure.get(span, 0) + measure[span]
     for entry in ledger.entries:
-        found.rows.setdefault((entry.studio, entry.window), 0)
-        found.measure.setdefault((entry.studio, entry.window), 0)
+        found.rows.setdefault(entry.task, 0)
+        found.measure.setdefault(entry.task, 0)
         if entry.withheld:
-            found.withheld[entry.studio, entry.window] = entry.withheld
+            found.withheld[entry.task] = entry.withheld
 
 
 def _against_ledger(
-    partition: Partition, ledger: Ledger, rows: Mapping[_Span, int], tasks: Mapping[_Span, tuple[str, TaskRecord]]
+    partition: Partition, ledger: Ledger, rows: Mapping[TaskKey, int], tasks: Mapping[TaskKey, tuple[str, TaskRecord]]
 ) -> list[str]:
     differences = []
-    expected = {(entry.studio, entry.window): entry for entry in ledger.entries}
+    expected = {entry.task: entry for entry in ledger.entries}
     for span in sorted(rows.keys() | expected.keys()):
         studio, window = span
         where = f"{partition.key}: {studio} {window}"
@@ -238,11 +236,9 @@ def _as_put(item: Replaced, receipt: Receipt) -> ObjectRecord:
     )
 
 
-def _published_tasks(manifest: Manifest) -> dict[_Span, tuple[str, TaskRecord]]:
+def _published_tasks(manifest: Manifest) -> dict[TaskKey, tuple[str, TaskRecord]]:
     return {
-        (StudioId(task.studio), _window(task)): (manifest.run_id, task)
-        for task in manifest.tasks
-        if task.state in {TaskState.PUBLISHED, TaskState.EMPTY}
+        (StudioId(task.studio), _window(task)): (manifest.run_id, task) for task in manifest.tasks if task.state.is_done
     }
 
 
@@ -263,7 +259,7 @@ async def _ask(
     wanted = [
         (studio, days, sum(n for window, n in measures[studio.id].items() if days.covers(window)))
         for studio in studios
-        for days in _ranges(measures.get(studio.id, {}))
+        for days in unbroken(sorted(measures.get(studio.id, ())))
     ]
     totals = await asyncio.gather(*(ask_total(source, dataset, studio, days) for studio, days, _ in wanted))
     return tuple(
@@ -276,14 +272,3 @@ async def _ask(
         )
         for (studio, days, published), total in zip(wanted, totals, strict=True)
     )
-
-
-def _ranges(windows: Iterable[Window]) -> list[Window]:
-    """*windows* with those that follow each other taken together."""
-    ranges: list[Window] = []
-    for window in sorted(windows):
-        if ranges and ranges[-1].end == window.start:
-            ranges[-1] = Window(ranges[-1].start, window.end)
-        else:
-            ranges.append(window)
-    return ranges

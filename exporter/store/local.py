@@ -18,7 +18,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -279,19 +279,31 @@ def _stat(folder: int, name: str) -> os.stat_result | None:
 
 
 def _walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
+    """Every object below *root* whose key begins with *prefix*, in no order."""
     folders = [prefix.rpartition("/")[0]]
     while folders:
         folder = folders.pop()
-        # A folder or a file may go while it is looked at.
-        with suppress(*_GONE), os.scandir(root / folder) as entries:
-            for entry in entries:
-                key = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if f"{key}/".startswith(prefix):
-                        folders.append(key)
-                elif key.startswith(prefix) and entry.is_file() and not entry.name.startswith(_UNFINISHED):
-                    with suppress(*_GONE):
+        for entry in _entries(root / folder):
+            key = f"{folder}/{entry.name}" if folder else entry.name
+            if _is_folder(entry):
+                folders += [key] if f"{key}/".startswith(prefix) else []
+            elif key.startswith(prefix) and not entry.name.startswith(_UNFINISHED):
+                with suppress(*_GONE):  # a file may go while it is looked at
+                    if entry.is_file():
                         yield _info(key, entry.stat())
+
+
+def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
+    """What lies in *folder*; nothing where it is gone."""
+    with suppress(*_GONE), os.scandir(folder) as entries:
+        return list(entries)
+    return ()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(*_GONE):
+        return entry.is_dir(follow_symlinks=False)
+    return False
 
 
 def _make_folder(folder: Path, mode: int) -> None:

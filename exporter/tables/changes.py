@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.core.ledger import TaskKey
 from exporter.core.manifest import Change
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
@@ -30,10 +31,8 @@ from exporter.tables.schema import (
 _SIGN = "-sign"
 
 
-def changes(
-    old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset
-) -> Mapping[tuple[StudioId, Window], Change]:
-    """What is otherwise in *new*, for each of *tasks*.
+def changes(old: pa.Table, new: pa.Table, tasks: Sequence[TaskKey], dataset: Dataset) -> Mapping[TaskKey, Change]:
+    """What differs in *new*, for each of *tasks*.
 
     Args:
         old: a partition as published.
@@ -91,7 +90,7 @@ def _summed(keys: pa.Table, **values: pa.ChunkedArray) -> pa.Table:
     return pa.table(columns, names=[*keys.column_names, *values])
 
 
-def _of(tasks: Sequence[tuple[StudioId, Window]], table: pa.Table, trailing: Sequence[str], *, sign: int) -> pa.Table:
+def _of(tasks: Sequence[TaskKey], table: pa.Table, trailing: Sequence[str], *, sign: int) -> pa.Table:
     """The rows of *tasks*, without what says who fetched them, each with *sign*."""
     wanted = frozenset(tasks)
     theirs = joined(rows for task, rows in runs(table) if task in wanted)

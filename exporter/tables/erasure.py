@@ -98,9 +98,10 @@ def without(ledger: Ledger, rows: pa.Table) -> Ledger:
     """What is said of a part from which *rows* are taken."""
     numbers, measures = task_sums(rows, counted=_is_counted(rows))
     entries = tuple(
-        entry.leave_out(Withheld(rows=numbers[task], measure=measures[task])) if task in numbers else entry
+        entry.leave_out(Withheld(rows=numbers[entry.task], measure=measures[entry.task]))
+        if entry.task in numbers
+        else entry
         for entry in ledger.entries
-        for task in [(entry.studio, entry.window)]
     )
     return replace(ledger, entries=entries)
 

@@ -12,6 +12,7 @@ from itertools import groupby
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.core.ledger import TaskKey
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.tables.pieces import Piece, joined
@@ -36,7 +37,7 @@ class Fetched:
     pieces: Sequence[Piece]
 
     @property
-    def task(self) -> tuple[StudioId, Window]:
+    def task(self) -> TaskKey:
         """Whose rows they are."""
         return self.studio, self.window
 

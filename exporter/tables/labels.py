@@ -1,7 +1,7 @@
 """Which columns the first line of a CSV answer names.
 
 It is not documented whether that line holds keys or labels, so it may hold keys, snake-case names, or labels as an
-earlier JSON answer of the same dataset gave them. Source: CONTRACT section 6, "CSV header: labels or keys".
+earlier JSON answer of the same dataset gave them. Source: docs/api.md section 5, "CSV header: labels or keys".
 """
 
 from collections import Counter

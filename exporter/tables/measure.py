@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.core.ledger import TaskKey
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -23,26 +24,22 @@ def measure_of(table: pa.Table, dataset: Dataset) -> int:
     return pc.sum(table.column(COUNT)).as_py() or 0
 
 
-def sums_by_task(
-    table: pa.Table, dataset: Dataset
-) -> tuple[Mapping[tuple[StudioId, Window], int], Mapping[tuple[StudioId, Window], int]]:
+def sums_by_task(table: pa.Table, dataset: Dataset) -> tuple[Mapping[TaskKey, int], Mapping[TaskKey, int]]:
     """Rows, and what they add up to, by studio and window."""
     return task_sums(table, counted=is_counted(table, dataset))
 
 
-def task_sums(
-    table: pa.Table, *, counted: bool
-) -> tuple[Mapping[tuple[StudioId, Window], int], Mapping[tuple[StudioId, Window], int]]:
+def task_sums(table: pa.Table, *, counted: bool) -> tuple[Mapping[TaskKey, int], Mapping[TaskKey, int]]:
     """As `sums_by_task`, where it is known whether the rows are *counted*."""
     aggregations: list[tuple[object, str]] = [([], "count_all")]
     if counted:
         aggregations.append((COUNT, "sum"))
     grouped = table.group_by([STUDIO_ID, WINDOW_START, WINDOW_END], use_threads=False)
     groups = grouped.aggregate(aggregations).to_pylist()
-    rows: dict[tuple[StudioId, Window], int] = {}
-    measure: dict[tuple[StudioId, Window], int] = {}
+    rows: dict[TaskKey, int] = {}
+    measure: dict[TaskKey, int] = {}
     for group in groups:
-        span = (StudioId(group[STUDIO_ID]), Window(group[WINDOW_START], group[WINDOW_END]))
-        rows[span] = group["count_all"]
-        measure[span] = group[f"{COUNT}_sum"] if counted else group["count_all"]
+        task = (StudioId(group[STUDIO_ID]), Window(group[WINDOW_START], group[WINDOW_END]))
+        rows[task] = group["count_all"]
+        measure[task] = group[f"{COUNT}_sum"] if counted else group["count_all"]
     return rows, measure

@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
+from exporter.core.ledger import TaskKey
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
@@ -18,7 +19,7 @@ from exporter.tables.pieces import joined
 from exporter.tables.schema import LEADING, TRAILING, written_fields
 
 
-def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[tuple[StudioId, Window]], dataset: Dataset) -> pa.Table:
+def replace_tasks(old: pa.Table, new: pa.Table, tasks: Sequence[TaskKey], dataset: Dataset) -> pa.Table:
     """Swap the rows of *tasks*.
 
     Args:
@@ -60,20 +61,18 @@ def _sorted(in_turn: Sequence[Run], schema: pa.Schema, dataset: Dataset) -> pa.T
     return table.combine_chunks().sort_by([(name, "ascending") for name in names])
 
 
-def _task_of(run: Run) -> tuple[StudioId, Window]:
+def _task_of(run: Run) -> TaskKey:
     return run[0]
 
 
-def _check_belongs(fresh: Iterable[Run], tasks: Sequence[tuple[StudioId, Window]]) -> None:
+def _check_belongs(fresh: Iterable[Run], tasks: Sequence[TaskKey]) -> None:
     strangers = sorted({task for task, _ in fresh}.difference(tasks))
     if strangers:
         studio, window = strangers[0]
         raise DataError(f"{studio} {window}: rows came for a window that is none of the {len(tasks)} fetched")
 
 
-def covered(
-    published: Iterable[tuple[StudioId, Window]], tasks: Sequence[tuple[StudioId, Window]]
-) -> list[tuple[StudioId, Window]]:
+def covered(published: Iterable[TaskKey], tasks: Sequence[TaskKey]) -> list[TaskKey]:
     """Those of the *published* windows that *tasks* replace.
 
     Raises:

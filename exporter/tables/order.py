@@ -10,6 +10,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporter.core.ledger import TaskKey
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
 from exporter.tables.pieces import Piece
@@ -19,7 +20,7 @@ from exporter.tables.schema import STUDIO_ID, WINDOW_END, WINDOW_START
 TASK = (STUDIO_ID, WINDOW_START, WINDOW_END)
 
 #: Rows of one task that stand behind each other.
-Run = tuple[tuple[StudioId, Window], Piece]
+Run = tuple[TaskKey, Piece]
 
 
 def runs(table: pa.Table) -> list[Run]:

@@ -23,10 +23,10 @@ LEDGER_KEY = "exporter.ledger"
 #: Rows in a row group at least and at most; see `_row_group_size`.
 _FEWEST_ROWS, _MOST_ROWS = 10_000, 100_000
 
-#: Rows whose columns, as far as a narrow query reads them, take about as many bytes as a row group takes in the footer.
+#: So many rows take, in the columns that a narrow query reads, about as many bytes as a row group takes in the footer.
 _ROWS_WORTH_A_GROUP = 1_000
 
-#: Whom queries for one person ask for; in the order of a part such rows are everywhere, so that bounds exclude nothing.
+#: The column that queries for one person name. Such rows are everywhere in a part, so bounds exclude nothing.
 _CUSTOMER_ID = "customer_id"
 
 #: Rows that are read in one go.

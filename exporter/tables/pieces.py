@@ -1,7 +1,7 @@
-"""Rows within tables that hold more of them: pages are decoded together, and go their ways apart.
+"""Rows within tables that hold more of them: pages are decoded together, and then go separate ways.
 
-Rules kept here: a table is made of pieces only where somebody needs one, and of as few as there are; a table of one
-page takes longer to make, and to give up, than to read its rows.
+Rules kept here: a table is made of pieces only where one is needed, and of as few pieces as possible; to make
+a table of one page, and to free it, takes longer than to read its rows.
 """
 
 from collections.abc import Iterable

@@ -8,17 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.core.erasure import LeftOut
-from exporter.core.ledger import Ledger
+from exporter.core.ledger import Ledger, TaskKey
 from exporter.core.report import Dataset, GrainId
 from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import DamagedError
 from exporter.tables.erasure import id_columns, rows_of, without
 from exporter.tables.order import Run, runs
 from exporter.tables.parquet import PartFile
 from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START, part_schema
-
-_TaskKey = tuple[StudioId, Window]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class Published:
 
     schema: pa.Schema
     ledger: Ledger
-    tasks: Mapping[_TaskKey, int]
+    tasks: Mapping[TaskKey, int]
     file: PartFile | None = None
     gone: Sequence[pa.ChunkedArray | None] = ()
 
@@ -88,7 +85,7 @@ def look_through(file: PartFile, left_out: LeftOut | None) -> Published:
     columns = [STUDIO_ID, WINDOW_START, WINDOW_END]
     if left_out:
         columns += [*id_columns(file.schema.names, ledger.customer_columns), COUNT]
-    tasks: Counter[_TaskKey] = Counter()
+    tasks: Counter[TaskKey] = Counter()
     gone: list[pa.ChunkedArray | None] = []
     last = ""
     for piece in file.pieces([name for name in file.schema.names if name in columns]):

@@ -1,6 +1,6 @@
 """Columns of the sink: their names, types and order.
 
-Source: INTERFACE, "Output".
+Source: README.md, "Output".
 """
 
 from collections.abc import Sequence

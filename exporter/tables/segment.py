@@ -6,10 +6,11 @@ pages count as never fetched.
 
 import io
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pyarrow as pa
 
+from exporter.core.jsonable import parse_moment
 from exporter.core.ledger import Withheld
 from exporter.core.report import DatasetName, GrainId
 from exporter.core.staged import Seal, SegmentRecord, StagedPage
@@ -91,7 +92,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
             dataset=DatasetName(document["dataset"]),
             grain=GrainId(document["grain"]),
             run_id=document["run_id"],
-            began_at=_moment(document["began_at"]),
+            began_at=parse_moment(document["began_at"]),
             full=document["full"],
             pages=tuple(
                 StagedPage(
@@ -102,7 +103,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                     api_rows=api_rows,
                     rows=rows,
                     total=total,
-                    received_at=_moment(received_at),
+                    received_at=parse_moment(received_at),
                     withheld=withheld.get(number, Withheld()),
                     order=orders.get(number, ""),
                 )
@@ -118,7 +119,7 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
                     total=total,
                     rows=rows,
                     measure=measure,
-                    sealed_at=_moment(sealed_at),
+                    sealed_at=parse_moment(sealed_at),
                 )
                 for studio, start, end, fetch_id, total, rows, measure, sealed_at in document["seals"]
             ),
@@ -130,10 +131,6 @@ def decode_segment(data: bytes) -> tuple[SegmentRecord, pa.Table]:
     if document["v"] != _VERSION or sum(page.rows for page in record.pages) != table.num_rows:
         raise DataError("not a segment of this version")
     return record, table
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _window(start: str, end: str) -> Window:

@@ -2,8 +2,9 @@
 
 Rules kept here:
 
-- Rows are read, merged, compared and written a few studios at a time, which cannot be told from the result.
-- Who is left out is left out of old rows and of new ones, so that this is no change of the report's.
+- Rows are read, merged, compared and written a few studios at a time; the result is the same as in one go.
+- People who are left out are taken out of old rows and of new ones, so that this does not count as a change of the
+  report.
 - Of two fetches of one task the later one stays.
 - A part that would hold the rows it holds already is not written again.
 """
@@ -17,12 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporter.core.erasure import LeftOut
-from exporter.core.ledger import Entry, Withheld
+from exporter.core.ledger import Entry, TaskKey, Withheld
 from exporter.core.manifest import Change
 from exporter.core.partition import Partition
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
-from exporter.core.window import Window
 from exporter.errors import PlanConflictError
 from exporter.tables.changes import changes
 from exporter.tables.erasure import rows_of, withheld
@@ -32,8 +32,6 @@ from exporter.tables.parquet import PartFile, PartWriter
 from exporter.tables.pieces import Piece, whole
 from exporter.tables.published import Published, look_through, nothing_published
 from exporter.tables.schema import TRAILING, part_schema
-
-_TaskKey = tuple[StudioId, Window]
 
 #: Rows, old and new, that are merged in one go, about; those of one studio always are.
 BLOCK_ROWS = 16_000
@@ -59,7 +57,7 @@ class Swap:
     entries: Sequence[Entry]
     customer_columns: tuple[str, ...] = ()
     drop_all: bool = False
-    seen: Mapping[_TaskKey, datetime] = field(default_factory=dict)
+    seen: Mapping[TaskKey, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,7 @@ class Merged:
         data: the part.
         rows, columns: of it.
         entries: of the swap's tasks, without those that a later run has published meanwhile.
-        changes: of each task that was published before, what is otherwise now.
+        changes: for each task that was published before, what differs now.
         unchanged: whether it is the part that was there.
     """
 
@@ -78,7 +76,7 @@ class Merged:
     rows: int
     columns: tuple[str, ...]
     entries: Sequence[Entry]
-    changes: Mapping[_TaskKey, Change]
+    changes: Mapping[TaskKey, Change]
     unchanged: bool
 
 
@@ -114,15 +112,15 @@ class _Merge:
         self._rows = rows
         self._fresh_schema = fetched_schema(swap.rows) or part_schema(swap.dataset)
         self._schema = union(published.schema, self._fresh_schema, swap.dataset)
-        self._before = {_key(entry): entry for entry in published.ledger.entries}
+        self._before = {entry.task: entry for entry in published.ledger.entries}
         self._after = published.ledger.replace(entries, customer_columns=swap.customer_columns)
-        gone = covered(published.tasks, [_key(entry) for entry in entries])
+        gone = covered(published.tasks, [entry.task for entry in entries])
         kept = sum(published.tasks.values()) - sum(published.tasks[task] for task in gone)
         self._count = kept + sum(fetched.num_rows for fetched in rows)
 
     def go(self, compression: str) -> Merged:
         """Look whether anything changed, where that is not certain, and write."""
-        moved = {_key(entry): Change() for entry in self._entries if _key(entry) in self._before}
+        moved = {entry.task: Change() for entry in self._entries if entry.task in self._before}
         data = self._old_data_if_unchanged()
         unchanged = data is not None
         if data is None:
@@ -148,7 +146,7 @@ class _Merge:
             or not published.is_as_stored
             or not self._schema.equals(published.schema)
             or published.ledger.customer_columns != self._after.customer_columns
-            or not all(_is_as_published(e, self._before.get(_key(e)), self._swap.seen) for e in self._entries)
+            or not all(_is_as_published(e, self._before.get(e.task), self._swap.seen) for e in self._entries)
             or any(any(block.changes().values()) for block in self._blocks())
         ):
             return None
@@ -156,11 +154,11 @@ class _Merge:
 
     def _blocks(self) -> Iterator["_Block"]:
         """All rows, from front to back."""
-        fetches, tasks = defaultdict[StudioId, list[Fetched]](list), defaultdict[StudioId, list[_TaskKey]](list)
+        fetches, tasks = defaultdict[StudioId, list[Fetched]](list), defaultdict[StudioId, list[TaskKey]](list)
         for fetched in self._rows:
             fetches[fetched.studio].append(fetched)
         for entry in self._entries:
-            tasks[entry.studio].append(_key(entry))
+            tasks[entry.studio].append(entry.task)
         blocks = self._studios()
         for studios, old in zip(blocks, self._published.up_to(block[-1] for block in blocks), strict=True):
             theirs = [fetched for studio in studios for fetched in fetches[studio]]
@@ -199,11 +197,11 @@ class _Block:
     old: pa.Table
     new: pa.Table
     merged: pa.Table
-    again: Sequence[_TaskKey]
+    again: Sequence[TaskKey]
     dataset: Dataset
 
-    def changes(self) -> Mapping[_TaskKey, Change]:
-        """What is otherwise of those that were published before; empty where nothing is."""
+    def changes(self) -> Mapping[TaskKey, Change]:
+        """What differs for those that were published before; empty where nothing does."""
         # The usual case, and found in no time, where finding what changed takes seconds for millions of rows.
         if not self.again or _alike(self.old, self.merged):
             return {}
@@ -225,21 +223,21 @@ def _published(swap: Swap, old: PartFile | None, left_out: LeftOut | None) -> Pu
 
 def _newest(swap: Swap, published: Published) -> tuple[Sequence[Entry], Sequence[Fetched]]:
     """What is swapped, without tasks that a later run than the one that fetched them has published meanwhile."""
-    there = {_key(entry): entry.began_at for entry in published.ledger.entries}
+    there = {entry.task: entry.began_at for entry in published.ledger.entries}
     late = {
-        _key(entry)
+        entry.task
         for entry in swap.entries
-        if (began_at := there.get(_key(entry)))
-        and began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))
+        if (began_at := there.get(entry.task))
+        and began_at > max(entry.began_at, swap.seen.get(entry.task, entry.began_at))
     }
-    return [e for e in swap.entries if _key(e) not in late], [f for f in swap.rows if f.task not in late]
+    return [e for e in swap.entries if e.task not in late], [f for f in swap.rows if f.task not in late]
 
 
 def _without(
     left_out: LeftOut, entries: Sequence[Entry], rows: Sequence[Fetched], customer_columns: Sequence[str]
 ) -> tuple[Sequence[Entry], Sequence[Fetched]]:
     """Both without people who are left out."""
-    gone: dict[_TaskKey, Withheld] = {}
+    gone: dict[TaskKey, Withheld] = {}
     kept = []
     for fetched in rows:
         theirs: list[Piece] = []
@@ -251,7 +249,7 @@ def _without(
                 table = table.filter(pc.invert(found))
             theirs.append(piece if found is None else whole(table))
         kept.append(replace(fetched, pieces=theirs))
-    return [entry.leave_out(gone[_key(entry)]) if _key(entry) in gone else entry for entry in entries], kept
+    return [entry.leave_out(gone[entry.task]) if entry.task in gone else entry for entry in entries], kept
 
 
 def _alike(old: pa.Table, new: pa.Table) -> bool:
@@ -262,16 +260,12 @@ def _alike(old: pa.Table, new: pa.Table) -> bool:
     return bool(old.drop_columns(trailing).equals(new.drop_columns(trailing)))
 
 
-def _is_as_published(new: Entry, old: Entry | None, seen: Mapping[_TaskKey, datetime]) -> bool:
+def _is_as_published(new: Entry, old: Entry | None, seen: Mapping[TaskKey, datetime]) -> bool:
     """Whether the ledger can stay as it is, too; not where it tells of a time ahead, which must not stay."""
-    if old is None or max(old.began_at, seen.get(_key(old), old.began_at)) > new.began_at:
+    if old is None or max(old.began_at, seen.get(old.task, old.began_at)) > new.began_at:
         return False
 
     def facts(entry: Entry) -> tuple[object, ...]:
         return entry.rows, entry.total, entry.measure, entry.withheld, entry.zone
 
     return facts(new) == facts(old)
-
-
-def _key(entry: Entry) -> _TaskKey:
-    return entry.studio, entry.window

@@ -86,7 +86,7 @@ def _record(telemetry: Telemetry, manifests: Sequence[Manifest], meter: Meter) -
         about = {"exporter.dataset": manifest.dataset}
         found = measures(
             [manifest],
-            rate_used=meter.peak / meter.allowed if meter.allowed else 0.0,
+            rate_used=meter.rate_used,
             peak_memory_bytes=peak_memory_bytes(),
         )
         for measure, unit in UNITS.items():

@@ -146,7 +146,7 @@ async def test_a_short_answer_is_not_compressed():
     assert "Content-Encoding" not in response.headers
 
 
-async def test_the_sandbox_listens_on_loopback_alone():
+async def test_the_sandbox_has_a_loopback_address_and_remembers_what_it_answered():
     async with serve(make_march()) as sandbox:
         assert sandbox.base_url.startswith("http://127.0.0.1:")
         await get(sandbox, columns="count")

@@ -13,7 +13,7 @@ from exporter.sandbox.query import ListStyle
 from tests.support.exports import DEFAULT_COLUMNS, bench, expected, groups, months, published, small_world
 from tests.support.sources import columns_key, expected_requests, spans
 
-#: Source: CONTRACT section 1.
+#: Source: docs/api.md section 1.
 DOCUMENTED = {
     "columns",
     "sort",

@@ -10,6 +10,7 @@ from exporter.errors import ConfigError, StoreError
 from exporter.store.base import Absent
 from exporter.store.memory import MemoryStore
 from exporter.store.s3_errors import Verb, explain
+from tests.support.careless_store import IgnoresConditions, IgnoresEtags
 from tests.support.exports import DATASET, bench, expected, groups, months, published
 from tests.support.lives import assert_sound
 
@@ -47,16 +48,6 @@ class Refusing(MemoryStore):
     async def list(self, prefix):
         self._check(Verb.LIST, prefix)
         return await super().list(prefix)
-
-
-class IgnoresConditions(MemoryStore):
-    async def put(self, key, data, *, condition=None):
-        return await super().put(key, data)
-
-
-class IgnoresEtags(MemoryStore):
-    async def put(self, key, data, *, condition=None):
-        return await super().put(key, data, condition=None if isinstance(condition, str) else condition)
 
 
 @pytest.mark.parametrize(

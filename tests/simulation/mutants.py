@@ -114,8 +114,8 @@ DEFECTS: Sequence[Defect] = (
     Defect(
         "an older fetch replaces a newer one",
         "tables/swap.py",
-        "and began_at > max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
-        "and began_at < max(entry.began_at, swap.seen.get(_key(entry), entry.began_at))",
+        "and began_at > max(entry.began_at, swap.seen.get(entry.task, entry.began_at))",
+        "and began_at < max(entry.began_at, swap.seen.get(entry.task, entry.began_at))",
     ),
     Defect(
         "the staging area of a living run is taken over",

@@ -11,7 +11,6 @@ from exporter.core.lease import Lease, Process, parse_lease
 from exporter.core.pace import Pace
 from exporter.core.partition import LEASES, lease_key, salt_key
 from exporter.core.studio import CredentialKey
-from exporter.errors import OutcomeUnknownError, StoreError
 from exporter.jobs.events import Event
 from exporter.jobs.leases import Doors, Leases, WhenBusy
 from exporter.jobs.resume import Owner
@@ -19,37 +18,27 @@ from exporter.jobs.tenure import Surroundings
 from exporter.store.base import Condition, ObjectInfo
 from exporter.store.memory import MemoryStore
 from tests.support.timed_api import TimedApi
+from tests.support.troubled_store import TroubledStore
 
 KEY = CredentialKey("key-1")
 OTHER = CredentialKey("key-2")
 EPOCH = datetime(2025, 3, 1, 12, 0, 0, 700_000, tzinfo=UTC)
 
 
-class LeaseStore(MemoryStore):
-    """A store in memory.
+class LeaseStore(TroubledStore):
+    """A store in memory, whose puts may go wrong.
 
     Attributes:
         puts: keys, one for each put that was tried.
-        trouble: asked before each put of a lease: "lost" (nothing lands and nobody can tell), "unanswered" (it lands,
-            and nobody can tell), "refused", or "" where all is well.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.puts: list[str] = []
-        self.trouble: Callable[[], str] = lambda: ""
 
     async def put(self, key: str, data: bytes, *, condition: Condition = None) -> ObjectInfo:
         self.puts.append(key)
-        trouble = self.trouble()
-        if trouble == "refused":
-            raise StoreError("the sink refuses")
-        if trouble == "lost":
-            raise OutcomeUnknownError("the request was lost")
-        info = await super().put(key, data, condition=condition)
-        if trouble == "unanswered":
-            raise OutcomeUnknownError("the answer was lost")
-        return info
+        return await super().put(key, data, condition=condition)
 
     async def lease(self, credential: CredentialKey = KEY) -> Lease:
         """What stands there of *credential*."""
@@ -57,7 +46,7 @@ class LeaseStore(MemoryStore):
 
     async def overwrite(self, data: bytes, credential: CredentialKey = KEY) -> None:
         """Put something else there, whatever stands there."""
-        await super().put(lease_key(f"name-of-{credential}"), data)
+        await MemoryStore.put(self, lease_key(f"name-of-{credential}"), data)
 
     @property
     def lease_puts(self) -> int:

@@ -53,7 +53,7 @@ def meter():
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3599, "59:59"), (3600, "1:00:00")]
 )
-def test_durations(seconds, text):
+def test_durations_have_hours_only_where_there_are_any(seconds, text):
     assert duration(seconds) == text
 
 
@@ -61,7 +61,7 @@ def test_durations(seconds, text):
     ("size_bytes", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3e15, "3000.0 TB")],
 )
-def test_sizes(size_bytes, text):
+def test_sizes_are_told_in_the_unit_that_fits(size_bytes, text):
     assert size(int(size_bytes)) == text
 
 

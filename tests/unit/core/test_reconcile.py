@@ -1,26 +1,6 @@
-"""Ranges of days for which a total is asked."""
+"""What is said of a comparison with the API's own totals."""
 
-from datetime import date
-from itertools import pairwise
-
-from hypothesis import given
-from hypothesis import strategies as st
-
-from exporter.core.reconcile import Reconciled, unbroken
-from exporter.core.window import Every, Window, cut
-
-MONTHS = cut(date(2025, 1, 1), date(2026, 1, 1), Every.MONTH)
-
-
-def test_all_windows_make_one_range():
-    assert unbroken(MONTHS, MONTHS) == (Window(date(2025, 1, 1), date(2026, 1, 1)),)
-
-
-@given(st.sets(st.sampled_from(MONTHS)))
-def test_the_ranges_hold_just_the_windows_that_count_and_are_as_long_as_possible(known):
-    ranges = unbroken(MONTHS, known)
-    assert {window for window in MONTHS if any(days.covers(window) for days in ranges)} == known
-    assert all(first.end < second.start for first, second in pairwise(ranges))
+from exporter.core.reconcile import Reconciled
 
 
 def make_record(source, error=None):

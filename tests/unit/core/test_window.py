@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.window import Every, Window, cut, first_instant, last_instant
+from exporter.core.window import Every, Window, cut, first_instant, last_instant, unbroken
 from tests.support.tasks import days, month
 
 DAY = timedelta(days=1)
@@ -209,3 +209,17 @@ def test_a_window_without_days_is_refused(end):
 )
 def test_a_window_is_written_as_its_month_where_it_is_one(window, text):
     assert str(window) == text
+
+
+MONTHS = cut(date(2025, 1, 1), date(2026, 1, 1), Every.MONTH)
+
+
+def test_windows_that_follow_each_other_make_one_range():
+    assert unbroken(MONTHS) == (Window(date(2025, 1, 1), date(2026, 1, 1)),)
+
+
+@given(st.sets(st.sampled_from(MONTHS)))
+def test_ranges_hold_just_their_windows_and_are_as_long_as_possible(some):
+    ranges = unbroken(sorted(some))
+    assert {window for window in MONTHS if any(days.covers(window) for days in ranges)} == some
+    assert all(first.end < second.start for first, second in pairwise(ranges))

@@ -8,19 +8,8 @@ import pytest
 from exporter.errors import StoreError
 from exporter.sandbox.options import SandboxOptions
 from exporter.store.memory import MemoryStore
+from tests.support.careless_store import IgnoresConditions, IgnoresEtags
 from tests.support.exports import bench, small_world
-
-
-class IgnoresConditions(MemoryStore):
-    async def put(self, key, data, *, condition=None):
-        return await super().put(key, data)
-
-
-class IgnoresEtags(MemoryStore):
-    """Honours that there is no object yet, and nothing else."""
-
-    async def put(self, key, data, *, condition=None):
-        return await super().put(key, data, condition=None if isinstance(condition, str) else condition)
 
 
 class KeepsTheFirst(MemoryStore):

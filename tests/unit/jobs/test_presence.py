@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from exporter.core.partition import owner_key, staging_prefix
-from exporter.errors import NotFoundError, OutcomeUnknownError, StoreError, TakenOverError
+from exporter.errors import NotFoundError, TakenOverError
 from exporter.jobs.presence import HEARTBEAT_S, announce, renew, say_ended, stay_present
 from exporter.jobs.resume import Owner, parse_owner
 from exporter.jobs.sweep import sweep
-from exporter.store.memory import MemoryStore
+from tests.support.troubled_store import TroubledStore
 from tests.support.virtual_time import run_virtual
 
 EPOCH = datetime(2025, 3, 1, tzinfo=UTC)
@@ -18,21 +18,11 @@ SUCCESSOR = replace(ME, host="host-2", process="process-2", seen_at=EPOCH + time
 SEGMENT = f"{staging_prefix(ME.run_id)}00000001.arrow"
 
 
-class Sink(MemoryStore):
+class Sink(TroubledStore):
     def __init__(self):
         super().__init__()
         self.troubles = []
-
-    async def put(self, key, data, *, condition=None):
-        trouble = self.troubles.pop(0) if self.troubles else None
-        if trouble == "refused":
-            raise StoreError("the sink refuses")
-        if trouble == "lost":
-            raise OutcomeUnknownError("the request was lost")
-        info = await super().put(key, data, condition=condition)
-        if trouble == "unanswered":
-            raise OutcomeUnknownError("the answer was lost")
-        return info
+        self.trouble = lambda: self.troubles.pop(0) if self.troubles else ""
 
     async def record(self):
         return parse_owner((await self.get(owner_key(ME.run_id)))[0])

@@ -43,7 +43,7 @@ async def change_part(lake, change, key=JANUARY, compression="zstd"):
     await lake.store.put(key, encode_part(table, ledger, compression))
 
 
-async def test_nothing_after_a_good_run(lake):
+async def test_nothing_is_found_after_a_good_run(lake):
     verified = await found(lake, source=True)
     assert verified.differences == ()
     assert (verified.parts, verified.measure) == (3, 900)
@@ -53,13 +53,13 @@ async def test_nothing_after_a_good_run(lake):
     ]
 
 
-async def test_nothing_after_runs_that_replaced_and_added(lake):
+async def test_nothing_is_found_after_runs_that_replaced_and_added(lake):
     await lake.run(Choice(full=True, studios=("studio-1",)))
     await lake.run(end=date(2025, 5, 1))
     assert (await found(lake, source=True)).differences == ()
 
 
-async def test_nothing_where_nothing_is_published():
+async def test_nothing_is_found_where_nothing_is_published():
     async with bench() as b:
         verified = await found(b, source=True)
         assert b.asked() == 0
@@ -73,13 +73,13 @@ async def test_nothing_is_asked_of_the_api_and_nothing_written_without_source(la
     assert await lake.store.list("") == before
 
 
-async def test_a_part_that_is_gone(lake):
+async def test_a_part_that_is_gone_is_found(lake):
     rows = decode_part((await lake.store.get(JANUARY))[0])[0].num_rows
     await lake.store.delete(JANUARY)
     assert await differences(lake) == (f"{JANUARY}: is gone, the manifests say that it holds {rows} rows",)
 
 
-async def test_a_part_whose_bytes_are_damaged(lake):
+async def test_a_part_whose_bytes_are_damaged_is_found(lake):
     data = bytearray((await lake.store.get(JANUARY))[0])
     data[200] ^= 1
     await lake.store.put(JANUARY, bytes(data))
@@ -88,19 +88,19 @@ async def test_a_part_whose_bytes_are_damaged(lake):
     assert "restore it, or delete it and run with --full" in difference
 
 
-async def test_a_part_that_was_cut_short(lake):
+async def test_a_part_that_was_cut_short_is_found(lake):
     await lake.store.put(JANUARY, (await lake.store.get(JANUARY))[0][:-20])
     (difference,) = await differences(lake)
     assert difference.startswith(f"{JANUARY}: is no whole Parquet file")
 
 
-async def test_a_part_that_was_written_again_with_other_bytes(lake):
+async def test_a_part_that_was_written_again_with_other_bytes_is_found(lake):
     await change_part(lake, lambda table, ledger: (table, ledger), compression="snappy")
     (difference,) = await differences(lake)
     assert difference.startswith(f"{JANUARY}: its bytes are not those that were published at 20")
 
 
-async def test_a_part_of_another_month(lake):
+async def test_a_part_of_another_month_is_found(lake):
     await lake.store.put(FEBRUARY, (await lake.store.get(JANUARY))[0])
     bytes_differ, *misplaced = await differences(lake)
     assert bytes_differ.startswith(f"{FEBRUARY}: its bytes are not those")
@@ -110,19 +110,19 @@ async def test_a_part_of_another_month(lake):
     ]
 
 
-async def test_rows_that_are_missing(lake):
+async def test_rows_that_are_missing_are_found(lake):
     await change_part(lake, lambda table, ledger: (table.slice(1), ledger))
     rows = decode_part((await lake.store.get(JANUARY))[0])[1].entries[0].rows
     assert f"{JANUARY}: studio-1 2025-01: {rows - 1} rows instead of {rows}" in await differences(lake)
 
 
-async def test_all_rows_of_a_task_that_are_missing(lake):
+async def test_a_task_whose_rows_are_all_missing_is_found(lake):
     await change_part(lake, lambda table, ledger: (table.slice(table.num_rows), ledger))
     found_now = await differences(lake)
     assert [" 0 rows instead of " in difference for difference in found_now] == [False, True, True]
 
 
-async def test_rows_of_a_task_that_the_ledger_does_not_know(lake):
+async def test_rows_of_a_task_that_the_ledger_does_not_know_are_found(lake):
     await change_part(lake, lambda table, ledger: (table, Ledger(grain=ledger.grain, entries=ledger.entries[1:])))
     assert any(
         difference.startswith(f"{JANUARY}: studio-1 2025-01: ") and difference.endswith("its ledger does not know")
@@ -130,7 +130,7 @@ async def test_rows_of_a_task_that_the_ledger_does_not_know(lake):
     )
 
 
-async def test_a_part_without_a_ledger(lake):
+async def test_a_part_without_a_ledger_is_found(lake):
     table, _ = decode_part((await lake.store.get(JANUARY))[0])
     stranger = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None), stranger)
@@ -139,7 +139,7 @@ async def test_a_part_without_a_ledger(lake):
     assert difference.startswith(f"{JANUARY}: was not written by this program")
 
 
-async def test_a_task_whose_manifest_tells_of_other_rows(lake):
+async def test_a_task_whose_manifest_tells_of_other_rows_is_found(lake):
     def one_less(table, ledger):
         entry = ledger.entries[0]
         return table.slice(1), Ledger(
@@ -153,13 +153,13 @@ async def test_a_task_whose_manifest_tells_of_other_rows(lake):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "part-00001.parquet", "deeper/part-00000.parquet"])
-async def test_an_object_that_is_not_ours(lake, name):
+async def test_an_object_that_is_not_ours_is_found(lake, name):
     key = f"{DATASET}/month=2025-01/{name}"
     await lake.store.put(key, (await lake.store.get(JANUARY))[0])
     assert await differences(lake) == (f"{key}: is no object of this dataset; move it away",)
 
 
-async def test_a_part_that_no_manifest_tells_of(lake):
+async def test_a_part_that_no_manifest_tells_of_is_found(lake):
     for info in await lake.store.list(f"{DATASET}/_manifests/"):
         await lake.store.delete(info.key)
     assert [d.partition(": ")[2] for d in await differences(lake)] == [
