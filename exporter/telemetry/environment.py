@@ -9,7 +9,6 @@ where nothing is set is left out.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -100,6 +99,8 @@ def _make(traces: Sequence[str], metrics: Sequence[str], server: Mapping[str, st
 
 
 def _load(signal: str, name: str) -> Any:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - a start without telemetry need not read packages
+
     for found in entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
         return found.load()
     raise LookupError(f'there is no exporter "{name}" of {signal}; install its package, or correct the OTEL_ variables')
