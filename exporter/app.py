@@ -233,7 +233,13 @@ class App:
             if source:
                 permits = self._leases(self._owner(now, scope.studios), observer)
                 asked, _ = await stack.enter_async_context(self._source(_tell_nobody, permits))
-            return tuple([await verify.verify(self.store, d, scope.studios, asked) for d in scope.datasets])
+            configured = {studio.id for studio in self.studios}
+            return tuple(
+                [
+                    await verify.verify(self.store, d, scope.studios, asked, configured=configured)
+                    for d in scope.datasets
+                ]
+            )
 
     async def forget(self, customer: int, studio: str | None, *, dry_run: bool) -> Receipt:
         """Remove a customer from the sink, and keep them out; asks the API nothing."""

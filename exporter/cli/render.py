@@ -251,6 +251,9 @@ def verified_text(verified: Sequence[Verified]) -> str:
         lines.append(f"{found.dataset}: {found.parts:,} parts, {found.rows:,} rows, sum {found.measure:,}")
         if found.withheld:
             lines.append(f"{found.dataset}: {found.withheld:,} rows of people who are left out are withheld")
+        if found.unconfigured:
+            names = printable(", ".join(found.unconfigured))
+            lines.append(f"{found.dataset}: rows of studios that are not configured are among them: {names}")
         agreeing = sum(total.agrees for total in found.source)
         if found.source:
             lines.append(f"{found.dataset}: {agreeing:,} of {len(found.source):,} totals agree with the API's own")

@@ -48,9 +48,9 @@ async def put_for_etag(store: ObjectStore, key: str, data: bytes, condition: Con
         return info.etag if found == data else None
 
 
-def never_written(key: str) -> StoreError:
-    """Why a put on condition is given up after `PUT_ATTEMPTS`: each may have landed, and nobody else wrote there."""
+def never_written(key: str, *, attempts: int = PUT_ATTEMPTS) -> StoreError:
+    """Why a put on condition is given up: each of *attempts* may have landed, and nobody else wrote there."""
     return StoreError(
-        f"{key}: was not written in {PUT_ATTEMPTS} attempts, and the sink did not say why; see that it takes puts, then"
+        f"{key}: was not written in {attempts} attempts, and the sink did not say why; see that it takes puts, then"
         " run again"
     )

@@ -13,9 +13,12 @@ from exporter.core.ledger import Ledger
 from exporter.core.partition import Partition
 from exporter.errors import DamagedError, DataError, NotFoundError, StoreError
 from exporter.jobs.conflict import MOST_CONFLICTS, back_off
-from exporter.jobs.put import put_for_etag
+from exporter.jobs.put import never_written, put_for_etag
 from exporter.store.base import Absent, Condition, ObjectStore
 from exporter.tables.parquet import PartFile
+
+#: Puts one after the other that did not land although nobody replaced the partition, before we give up.
+MOST_MISSES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +62,16 @@ class Replacer:
             DataError: what is there cannot be read.
             StoreError: the sink does not take it.
         """
+        tried: Condition = None
+        misses = 0
         for conflicts in range(MOST_CONFLICTS):
             await back_off(conflicts, sleep=self.sleep, random=self.random)
             try:
                 old, condition = await self._read(partition)
+                misses = misses + 1 if condition == tried else 0
+                if misses == MOST_MISSES:
+                    raise never_written(partition.key, attempts=MOST_MISSES)
+                tried = condition
                 data = await make(old)
             except DamagedError as error:
                 raise DataError(f"{partition.key}: {error}; move it away or restore it, then run again") from error

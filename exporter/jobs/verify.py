@@ -5,7 +5,7 @@ expected and what was seen.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -64,6 +64,7 @@ class Verified:
         differences: one line each; empty where everything agrees.
         source: the API's totals; empty where it was not asked.
         withheld: rows that the API told of people who are left out.
+        unconfigured: studios that have rows and are not configured: taken out, renamed, or of another configuration.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class Verified:
     differences: tuple[str, ...]
     source: tuple[SourceTotal, ...] = ()
     withheld: int = 0
+    unconfigured: tuple[StudioId, ...] = ()
 
 
 @dataclass(slots=True)
@@ -89,7 +91,12 @@ class _Found:
 
 
 async def verify(
-    store: ObjectStore, dataset: Dataset, studios: Sequence[Studio], source: ReportSource | None
+    store: ObjectStore,
+    dataset: Dataset,
+    studios: Sequence[Studio],
+    source: ReportSource | None,
+    *,
+    configured: Collection[StudioId],
 ) -> Verified:
     """Re-read what is published of *dataset*.
 
@@ -98,6 +105,7 @@ async def verify(
         dataset: what to read.
         studios: whose totals are asked for.
         source: the report API; None where it shall not be asked.
+        configured: all studios that are.
 
     Raises:
         StoreError: the sink cannot be read.
@@ -138,6 +146,7 @@ async def verify(
         withheld=sum(withheld.rows for withheld in found.withheld.values()),
         differences=tuple(found.differences),
         source=totals,
+        unconfigured=tuple(sorted({studio for (studio, _), rows in found.rows.items() if rows} - {*configured})),
     )
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 import boto3
 import botocore.exceptions as aws
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from exporter.core.partition import STAGING
@@ -256,7 +257,7 @@ def _written(
 ) -> ObjectInfo:
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     modified_at = parsedate_to_datetime(date) if date else datetime.now(UTC)
-    return ObjectInfo(key=key, size=len(data), etag=answer["ETag"], modified_at=modified_at.astimezone(UTC))
+    return ObjectInfo(key=key, size=len(data), etag=_etag(answer), modified_at=modified_at.astimezone(UTC))
 
 
 def _body(key: str, answer: "GetObjectOutputTypeDef") -> tuple[bytes, ObjectInfo]:
@@ -267,6 +268,13 @@ def _body(key: str, answer: "GetObjectOutputTypeDef") -> tuple[bytes, ObjectInfo
     return data, ObjectInfo(
         key=key,
         size=int(whole) if whole.isdigit() else len(data),
-        etag=answer["ETag"],
+        etag=_etag(answer),
         modified_at=answer["LastModified"].astimezone(UTC),
     )
+
+
+def _etag(answer: "GetObjectOutputTypeDef | PutObjectOutputTypeDef | CompleteMultipartUploadOutputTypeDef") -> str:
+    """Every answer of S3 to these has one; a page that something else puts in its place, with status 200, has none."""
+    if etag := answer.get("ETag"):
+        return etag
+    raise ResponseParserError("the answer has no ETag")

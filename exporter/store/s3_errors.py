@@ -68,6 +68,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "QuotaExceeded": _FREE_SPACE,
     "RecursionError": _NOT_THERE,
     "RequestTimeTooSkewed": "set this machine's clock",
+    "ResponseParserError": "see that sink.endpoint_url leads to an S3 server",
     "SSLError": "check the server's certificate, or name its authority in AWS_CA_BUNDLE",
     "SignatureDoesNotMatch": _CHECK_KEYS,
     "TemporaryRedirect": _NOT_THERE,
@@ -120,7 +121,8 @@ def explain(error: Exception, *, where: str, verb: Verb, condition: Condition = 
                 f"{where}: someone else wrote it meanwhile ({answer}); read it and try again"
             )
         if failure_of(error) is Failure.UNKNOWN:
-            return OutcomeUnknownError(f"{where}: may have been written, but the answer was lost: {answer}; run again")
+            way_out = _WAYS_OUT.get(code, "run again")
+            return OutcomeUnknownError(f"{where}: may have been written, but the answer was lost: {answer}; {way_out}")
     if failure_of(error) is Failure.FINAL:
         way_out = (
             "check AWS KMS and sink.kms_key_id"

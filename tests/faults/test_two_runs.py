@@ -132,7 +132,7 @@ async def test_of_two_runs_at_once_only_one_goes_on_with_what_a_stopped_run_left
     async with bench(three_studios(), store=RememberingStore()) as running:
         store, least = running.store, 9
         with pytest.raises(StoreError):
-            await running.run(store=DyingStore(store, at=23, trouble=Trouble.REFUSAL))
+            await running.run(store=DyingStore(store, at=25, trouble=Trouble.REFUSAL))
         done = {(row[0], row[1]) for row in groups(await published(store))}
         left = {
             (page.studio, page.window.start) for record in (await segments(store)).values() for page in record.pages

@@ -192,6 +192,7 @@ class Fault(Enum):
     ACCESS_DENIED = "403 AccessDenied; the server never sees the request"
     EXPIRED_TOKEN = "400 ExpiredToken; the server never sees the request"
     REDIRECT = "307 to another address; the server never sees the request"
+    LOGIN_PAGE = "200 with a page of HTML; the server never sees the request"
     FULL = "507 InsufficientStorage; the server never sees the request"
 
     @property
@@ -204,6 +205,7 @@ class Fault(Enum):
             Fault.ACCESS_DENIED,
             Fault.EXPIRED_TOKEN,
             Fault.REDIRECT,
+            Fault.LOGIN_PAGE,
             Fault.FULL,
         )
 
@@ -217,6 +219,7 @@ class Fault(Enum):
             Fault.ACCESS_DENIED: (403, "AccessDenied"),
             Fault.EXPIRED_TOKEN: (400, "ExpiredToken"),
             Fault.REDIRECT: (307, "TemporaryRedirect"),
+            Fault.LOGIN_PAGE: (200, ""),
             Fault.FULL: (507, "InsufficientStorage"),
         }.get(self)
 
@@ -313,7 +316,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault and fault.refusal:
             status, code = fault.refusal
-            headers, answer = {}, f"<Error><Code>{code}</Code><Message>Made up.</Message></Error>".encode()
+            text = f"<Error><Code>{code}</Code><Message>Made up.</Message></Error>" if code else "<html>Log in</html>"
+            headers, answer = {}, text.encode()
         self.send_response_only(status)
         for name, value in {"Content-Length": str(len(answer)), "Connection": "close", **headers}.items():
             self.send_header(name, value)

@@ -158,6 +158,16 @@ async def test_a_server_that_redirects_every_request_is_told_with_the_setting_to
         await faulty.store.put(KEY, b"rows")
 
 
+async def test_a_page_that_something_else_answers_with_is_no_object_and_no_put(faulty: Faulty) -> None:
+    await faulty.straight.put(KEY, b"old")
+    for ask in (faulty.store.put(KEY, b"new"), faulty.store.get(KEY)):
+        faulty.proxy.faults.extend([Fault.LOGIN_PAGE] * 5)
+        with pytest.raises(StoreError, match=rf"{KEY}: .*sink\.endpoint_url leads to an S3 server"):
+            await ask
+        faulty.proxy.faults.clear()
+    assert (await faulty.straight.get(KEY))[0] == b"old"
+
+
 async def test_a_wrong_secret_is_refused_and_the_message_has_neither_secret_nor_key(seaweedfs: S3Server) -> None:
     async with opened(replace(seaweedfs, secret_key="a-wrong-secret")) as store:
         with pytest.raises(StoreError, match=r"SignatureDoesNotMatch \(403\); check AWS_ACCESS_KEY_ID") as caught:

@@ -238,11 +238,19 @@ def test_every_difference_has_a_line():
         studio=StudioId("a"), days=Window(date(2025, 1, 1), date(2025, 2, 1)), published=3, withheld=2, source=4
     )
     found = Verified(
-        dataset="d", parts=1, rows=3, measure=3, withheld=2, differences=("one\x07", "two"), source=(total,)
+        dataset="d",
+        parts=1,
+        rows=3,
+        measure=3,
+        withheld=2,
+        differences=("one\x07", "two"),
+        source=(total,),
+        unconfigured=(StudioId("old"), StudioId("older")),
     )
     text = verified_text([found])
     assert text == (
         "d: 1 parts, 3 rows, sum 3\nd: 2 rows of people who are left out are withheld\n"
+        "d: rows of studios that are not configured are among them: old, older\n"
         "d: 0 of 1 totals agree with the API's own\n"
         "difference: one\\x07\ndifference: two\n2 differences\n"
     )

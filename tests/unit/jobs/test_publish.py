@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from exporter.core.ledger import Entry
 from exporter.core.manifest import Change
 from exporter.core.partition import partition_of
-from exporter.errors import OutcomeUnknownError
+from exporter.errors import OutcomeUnknownError, StoreError
 from exporter.jobs.publish import Publisher
 from exporter.jobs.suppression import Suppression
 from exporter.store.memory import MemoryStore
@@ -100,3 +102,22 @@ async def test_what_a_put_changed_is_told_although_its_answer_was_lost_and_other
     assert publication.changes == {BAY: Change(rows_added=1, rows_recounted=1, measure_change=10)}
     assert publication.confirmed == ()
     assert decode_part((await store.get(PARTITION.key))[0])[0]["count"].to_pylist() == [1, 5, 7]
+
+
+class DeafStore(MemoryStore):
+    """No put of a part lands, and nobody can tell."""
+
+    tried = 0
+
+    async def put(self, key, data, *, condition=None):
+        if key != PARTITION.key:
+            return await super().put(key, data, condition=condition)
+        self.tried += 1
+        raise OutcomeUnknownError("the request was lost")
+
+
+async def test_a_part_that_is_never_put_although_nobody_replaced_it_is_given_up_as_such():
+    store = DeafStore()
+    with pytest.raises(StoreError, match=rf"{PARTITION.key}: was not written in 10 attempts.*run again"):
+        await publish(store, "first", 1, 2)
+    assert store.tried == 10

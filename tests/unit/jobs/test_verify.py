@@ -53,6 +53,14 @@ async def test_nothing_is_found_after_a_good_run(lake):
     ]
 
 
+async def test_rows_of_a_studio_that_was_renamed_or_taken_out_are_no_difference_and_are_told(lake):
+    assert (await found(lake)).unconfigured == ()
+    right = lake.config
+    lake.config = lambda *given, **changes: right(*given, **changes).replace('id = "studio-1"', 'id = "renamed"')
+    verified = await found(lake, source=True)
+    assert (verified.differences, verified.unconfigured) == ((), ("studio-1",))
+
+
 async def test_nothing_is_found_after_runs_that_replaced_and_added(lake):
     await lake.run(Choice(full=True, studios=("studio-1",)))
     await lake.run(end=date(2025, 5, 1))
