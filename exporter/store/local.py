@@ -17,7 +17,6 @@ import errno
 import fcntl
 import os
 import secrets
-import stat
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -68,7 +67,6 @@ _WAYS_OUT: Mapping[int, str] = {
     errno.EACCES: _PERMIT,
     errno.EPERM: _PERMIT,
     errno.EROFS: "choose another sink.url",
-    errno.ENOENT: "make the folder that a link leads to, or choose another sink.url",
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,
@@ -121,7 +119,7 @@ class LocalStore:
                     async with self._open:
                         return await _to_the_end(asyncio.to_thread(self._put_once, key, path, data, condition))
                 except _GONE:
-                    if any(_is_in_the_way(parent) for parent in path.parents):
+                    if any(parent.is_file() for parent in path.parents):
                         raise
         raise StoreError(
             f"{self._url}/{key}: cannot write: its folder was removed {_ATTEMPTS} times meanwhile; "
@@ -258,13 +256,13 @@ def explain(error: OSError) -> str:
     return f"{error.strerror or type(error).__name__} ({code}); {way_out}"
 
 
-def _etag(seen: os.stat_result) -> str:
-    return f"{seen.st_ino:x}-{seen.st_mtime_ns:x}-{seen.st_size:x}"
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
 
-def _info(key: str, seen: os.stat_result) -> ObjectInfo:
-    modified_at = datetime.fromtimestamp(seen.st_mtime, UTC)
-    return ObjectInfo(key=key, size=seen.st_size, etag=_etag(seen), modified_at=modified_at)
+def _info(key: str, stat: os.stat_result) -> ObjectInfo:
+    modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+    return ObjectInfo(key=key, size=stat.st_size, etag=_etag(stat), modified_at=modified_at)
 
 
 def _stat(folder: int, name: str) -> os.stat_result | None:
@@ -288,15 +286,6 @@ def _walk(root: Path, prefix: str) -> Iterator[ObjectInfo]:
                 elif key.startswith(prefix) and entry.is_file() and not entry.name.startswith(_UNFINISHED):
                     with suppress(*_GONE):
                         yield _info(key, entry.stat())
-
-
-def _is_in_the_way(path: Path) -> bool:
-    """Whether something lies there that is no folder, nor a link to one."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return False
-    return not stat.S_ISDIR(mode) and not path.is_dir()
 
 
 def _make_folder(folder: Path, mode: int) -> None:

@@ -112,21 +112,6 @@ async def test_where_the_sink_is_a_file_the_message_says_so(tmp_path: Path) -> N
         await store.put("a", b"x")
 
 
-async def test_below_what_is_neither_file_nor_folder_the_message_says_what_lies_there() -> None:
-    store = LocalStore(Path("/dev/null/lake"))
-    with pytest.raises(StoreError, match=r"^/dev/null/lake/a: cannot write: Not a directory \(ENOTDIR\); a file lies"):
-        await store.put("a", b"x")
-
-
-async def test_a_link_that_leads_nowhere_is_told_as_such(tmp_path: Path) -> None:
-    (tmp_path / "lake").symlink_to(tmp_path / "not mounted")
-    store = LocalStore(tmp_path / "lake", url="./lake")
-    with pytest.raises(
-        StoreError, match=r"^\./lake/a: cannot write: .*\(ENOENT\); make the folder that a link leads to"
-    ):
-        await store.put("a", b"x")
-
-
 def prune_at(step: int, folder: Path, error: type[OSError] | None, patch: pytest.MonkeyPatch) -> list[str]:
     """Let another process remove *folder*, where it is empty, just before this one's system call number *step* on it.
 
