@@ -56,6 +56,8 @@ _DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
+#: The one parameter that can be left out, in a complaint without a list of parameters.
+_SORT = re.compile(r"\bsort\b")
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 
 
@@ -269,7 +271,7 @@ def _host(location: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Complaint:
-    """What an error's body says; *text* is fit to be shown."""
+    """What an error's body says; *text* is fit to be shown, *fields* are the parameters that it complains of."""
 
     text: str = ""
     code: str = ""
@@ -293,7 +295,7 @@ def _parse_complaint(answer: RawAnswer, secret: str) -> _Complaint:
     return _Complaint(
         text=_excerpt(" - ".join(filter(None, (message, ", ".join(details)))), secret),
         code=code if isinstance(code, str) else "",
-        fields=tuple(by_field),
+        fields=tuple(by_field) or tuple(_SORT.findall(message)[:1]),
     )
 
 

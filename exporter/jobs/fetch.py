@@ -98,7 +98,7 @@ class Fetcher:
                 if number == MOST_FETCHES:
                     raise DataError(
                         f"{error}; it did so {MOST_FETCHES} times, the task is left as it was; run again when the"
-                        f" studio is quiet"
+                        f" studio is quiet, and if it stays so try another api.pagination or api.page_size"
                     ) from error
                 self.observer(Refetched(task=task, reason=str(error)))
             except DataError:

@@ -191,8 +191,16 @@ async def test_a_failure_that_will_not_pass_costs_one_request(made, answers, err
     assert (made.gate.turns, made.waits) == ([error], [])
 
 
-async def test_a_report_that_the_api_refuses_to_sort_is_asked_for_as_it_comes(made, answers):
-    complaint = {"code": "parameter_invalid", "field_errors": {"sort": ["is not sortable"]}}
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        {"code": "parameter_invalid", "field_errors": {"sort": ["is not sortable"]}},
+        {"field_errors": {"sort[]": ["is unknown"]}},
+        {"code": "parameter_invalid", "message": "The parameter 'sort' is unknown", "field_errors": {}},
+        {"detail": "sort: is not sortable"},
+    ],
+)
+async def test_a_report_that_the_api_refuses_to_sort_is_asked_for_as_it_comes(made, answers, complaint):
     answers.get(re.compile(r".*[?&]sort="), status=400, payload=complaint, repeat=True)
     answers.get(ANY, body=envelope(), repeat=True)
     assert [(await made.fetch()).request for _ in range(2)] == [REQUEST] * 2

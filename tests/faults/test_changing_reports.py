@@ -112,6 +112,7 @@ async def test_a_report_that_is_never_right_fails_after_a_few_tries_and_leaves_w
         assert {task.studio for task in failed} == {studio_id(0)}
         assert len(failed) == len(months())
         assert all(f"it did so {MOST_FETCHES} times" in (task.error or "") for task in failed)
+        assert all("try another api.pagination" in (task.error or "") for task in failed)
         pages = 4
         assert running.asked() <= pages * len(months()) * (MOST_FETCHES + 1)
         await assert_sound(running, store, sorted(old + new, key=repr))
