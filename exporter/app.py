@@ -33,7 +33,7 @@ from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import Studio, StudioId, local_day
 from exporter.errors import UsageError
-from exporter.jobs import beginning, doctor, export, forget, verify
+from exporter.jobs import beginning, crew, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
 from exporter.jobs.history import read_ledgers, read_manifests
@@ -186,7 +186,7 @@ class App:
             observer(Attempted(attempt=attempt))
 
         async with self._source(on_attempt, self._leases(me, observer)) as (source, gate):
-            doors = export.Doors(
+            doors = crew.Doors(
                 source=source,
                 gate=gate,
                 store=self.store,
@@ -197,7 +197,7 @@ class App:
                 random=random.random,
                 is_running=self.is_running,
             )
-            options = export.Options(
+            options = crew.Options(
                 format=self.settings.api.format,
                 page_size=self.settings.api.page_size,
                 max_connections=self.settings.api.max_connections,

@@ -8,97 +8,25 @@ Rules kept here:
 """
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import count
+from dataclasses import replace
 
-from exporter.api.base import ReportSource
-from exporter.core.answer import Format
 from exporter.core.manifest import Manifest
 from exporter.core.partition import latest_key, manifest_key
 from exporter.core.plan import Scope, Task, TaskId
-from exporter.core.reconcile import Reconcile
 from exporter.core.report import DatasetName
 from exporter.core.staged import StagedFetch
 from exporter.core.studio import CredentialKey
 from exporter.errors import ExporterError, StoreError
-from exporter.jobs.account import Account
 from exporter.jobs.beginning import Beginning, begin
-from exporter.jobs.brake import Brake
-from exporter.jobs.confirm import confirm
-from exporter.jobs.drive import Door, Drivers, Halts
-from exporter.jobs.events import Ended, Observer, Planned
-from exporter.jobs.fetch import Fetcher
-from exporter.jobs.inbox import Inbox
-from exporter.jobs.meanwhile import Meanwhile
+from exporter.jobs.crew import Doors, Options, make_crew
+from exporter.jobs.events import Ended, Planned
 from exporter.jobs.presence import say_ended, stay_present
-from exporter.jobs.publish import Publisher
 from exporter.jobs.put import put_surely
-from exporter.jobs.reconcile import Reconciler
-from exporter.jobs.release import Release
 from exporter.jobs.resume import Owner, standing
-from exporter.jobs.segments import Segments
-from exporter.jobs.stage import RunStamp, Staging
 from exporter.jobs.sweep import needed_by_others, sweep
 from exporter.jobs.tally import Tally
-from exporter.store.base import ObjectStore
-
-#: Pages of a window, and open windows, for each connection: one that is asked for, one that waits to be, and one that
-#: waits to be staged.
-_AT_ONCE = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run goes about it.
-
-    Attributes:
-        format, page_size: of the answers.
-        max_connections: requests in flight at most.
-        compression: of the parts.
-        hash_key: for the columns that are written as keyed hashes.
-        version: of this program.
-        config: the configuration without secrets, for the manifest.
-        reconcile: what becomes of a studio whose sum is not the API's.
-    """
-
-    format: Format
-    page_size: int
-    max_connections: int
-    compression: str
-    hash_key: bytes
-    version: str
-    config: Mapping[str, object]
-    reconcile: Reconcile = Reconcile.OFF
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """Who stands behind the doors of this job.
-
-    Attributes:
-        source: the report API.
-        gate: paces it.
-        store: the sink.
-        observer: looks on.
-        clock: the time, UTC.
-        monotonic: seconds.
-        sleep, random: for waits.
-        is_running: whether a run's process still lives; None where that cannot be told.
-    """
-
-    source: ReportSource
-    gate: Door
-    store: ObjectStore
-    observer: Observer
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Callable[[], float]
-    is_running: Callable[[Owner], bool | None]
 
 
 async def export(scope: Scope, me: Owner, options: Options, doors: Doors, tally: Tally) -> tuple[Manifest, ...]:
@@ -129,96 +57,25 @@ class _Run:
     """One run's state: the outcome of every task, and what is left to do for each partition."""
 
     def __init__(self, beginning: Beginning, me: Owner, options: Options, doors: Doors, tally: Tally) -> None:
-        scope, plan = beginning.scope, beginning.plan
         self._beginning = beginning
-        self._scope = scope
+        self._scope = beginning.scope
+        self._plan = beginning.plan
         self._me = me
         self._options = options
         self._doors = doors
-        self._plan = plan
-        self._at_work: set[CredentialKey] = set()
-        self._needed_by_others = needed_by_others(beginning.leftovers, plan, scope, beginning.published)
-        self._segments = Segments(spared=self._needed_by_others)
         self._started = doors.monotonic()
-        self._account = Account(plan, tally)
-        halts = Halts(scope.studios)
-        brake = Brake(doors.gate.hold)
-        inbox = Inbox(options.max_connections, brake.full)
-        stamp = RunStamp(run_id=me.run_id, began_at=scope.began_at, full=scope.full)
-        self._staging = Staging(
-            doors.store,
-            stamp,
-            segments=self._segments,
-            hash_key=options.hash_key,
-            suppression=beginning.suppression,
-            clock=doors.clock,
-            on_sealed=halts.look_for_twins,
-            inbox=inbox,
+        self._at_work: set[CredentialKey] = set()
+        self._needed_by_others = needed_by_others(
+            beginning.leftovers, beginning.plan, beginning.scope, beginning.published
         )
-        numbers = count(1)
-        fetcher = Fetcher(
-            source=doors.source,
-            staging=self._staging,
-            inbox=inbox,
-            format=options.format,
-            page_size=options.page_size,
-            most_pages_at_once=_AT_ONCE * options.max_connections,
-            new_id=lambda: f"{me.run_id}.{next(numbers)}",
-            observer=doors.observer,
-        )
-        self._publisher = Publisher(
-            store=doors.store,
-            run_id=me.run_id,
-            compression=options.compression,
-            clock=doors.clock,
-            sleep=doors.sleep,
-            random=doors.random,
-            after=max((record.published_at for record in beginning.recorded), default=None),
-            suppression=beginning.suppression,
-        )
-        self._release = Release(
-            scope=scope,
-            plan=plan,
-            published=beginning.ledgers,
-            account=self._account,
-            segments=self._segments,
-            staging=self._staging,
-            publisher=self._publisher,
-            brake=brake,
-            confirm=functools.partial(confirm, doors.store, run_id=me.run_id, sleep=doors.sleep, random=doors.random),
-            withheld=halts.twins,
-            observer=doors.observer,
-        )
-        self._reconciler = Reconciler(
-            options.reconcile,
-            scope=scope,
-            plan=plan,
-            account=self._account,
-            fetched=self._segments,
-            source=doors.source,
-            withheld=halts.twins,
-            release=self._release.decided,
-            observer=doors.observer,
-        )
-        meanwhile = Meanwhile(
-            doors.store,
-            scope,
-            beginning.published,
-            account=self._account,
-            on_decided=self._reconciler.decided,
-            observer=doors.observer,
-        )
-        self._drivers = Drivers(
-            gate=doors.gate,
-            fetcher=fetcher,
-            account=self._account,
-            tally=tally,
-            on_decided=self._reconciler.decided,
-            still_missing=meanwhile.still_missing,
-            halts=halts,
-            most_open=_AT_ONCE * options.max_connections,
-            observer=doors.observer,
-        )
+        crew = make_crew(beginning, me, options, doors, tally, spared=self._needed_by_others)
+        self._account = crew.account
+        self._segments = crew.segments
+        self._staging = crew.staging
+        self._publisher = crew.publisher
+        self._release = crew.release
+        self._reconciler = crew.reconciler
+        self._drivers = crew.drivers
 
     async def go(self) -> tuple[Manifest, ...]:
         staged = self._beginning.staged()

@@ -22,7 +22,7 @@ from exporter.core.partition import STAGING
 from exporter.core.plan import Scope
 from exporter.core.studio import Studio
 from exporter.errors import ExporterError
-from exporter.jobs import export, leases
+from exporter.jobs import crew, export, leases
 from exporter.jobs.events import Event, Planned, Waiting
 from exporter.jobs.resume import Owner
 from exporter.jobs.tally import Tally
@@ -231,7 +231,7 @@ class _Play:
         )
         permits = self._leases(scenario, process, me, life, sink)
         doors = self._doors(scenario, process, record, tally, sink=sink, permits=permits, run_id=me.run_id)
-        options = export.Options(
+        options = crew.Options(
             format=scenario.format,
             page_size=scenario.page_size,
             max_connections=scenario.max_connections,
@@ -288,7 +288,7 @@ class _Play:
         sink: TroubledSink,
         permits: leases.Leases,
         run_id: str,
-    ) -> export.Doors:
+    ) -> crew.Doors:
         """The exporter's own client, gate and retries over what is simulated; see `app_api.py`."""
         chance = self._chance.part(process.name)
         jitter = chance.once("jitter").random
@@ -317,7 +317,7 @@ class _Play:
             now=self._now,
             on_attempt=tally.note_attempt,
         )
-        return export.Doors(
+        return crew.Doors(
             source=client,
             gate=gate,
             store=sink,
