@@ -212,7 +212,7 @@ class _Common:
 def _is_about_sort(error: RejectedError) -> bool:
     """Whether the API complains of the order that it is asked for, and of nothing else.
 
-    Its pages are held against each other anyway. Source: CONTRACT section 6, "Order without `sort`".
+    Its pages are held against each other anyway. Source: docs/api.md section 5, "Order".
     """
     return bool(error.fields) and all(name.startswith("sort") for name in error.fields)
 

@@ -119,7 +119,7 @@ def _parse(body: bytes) -> Envelope:
 def _total(told: float | str | None) -> int | None:
     """A number of rows, also where it came as text or as a float: a sibling report writes its counts so.
 
-    Source: CONTRACT section 6, "Numbers as strings".
+    Source: docs/api.md section 5, "Numbers as text".
     """
     if isinstance(told, str) and _DIGITS.fullmatch(told):
         return int(told)
