@@ -123,7 +123,7 @@ class Scope:
 
     def windows(self, dataset: Dataset, studio: Studio) -> tuple[Window, ...]:
         """The windows that are asked for of *studio*, in order; none where its first day is not over yet."""
-        end = min(self.days.end, local_day(self.until, studio)) if self.until else self.days.end
+        end = local_day(self.until, studio) if self.until else self.days.end
         return cut(self.days.start, end, dataset.every)
 
 

@@ -65,6 +65,27 @@ async def test_once_a_studio_s_time_zone_is_corrected_no_row_is_missing_or_there
     assert rows == expected(b.world, months())
 
 
+async def test_windows_of_other_hours_are_asked_for_once_more_even_where_their_rows_are_the_same():
+    world = small_world(studios=1)
+    at_the_seam = [
+        i for i in world.studios[0].infractions if i.starts_at.date() in {date(2025, 3, 31), date(2025, 4, 1)}
+    ]
+    for infraction in at_the_seam:
+        world.studios[0].remove(infraction.id)
+    async with bench(world) as b:
+        right = b.config
+        b.config = lambda *given, **changes: re.sub('timezone = ".*"', 'timezone = "UTC"', right(*given, **changes))
+        await b.run()
+        first, rows = b.asked(), groups(await published(b.store))
+        b.config = right
+        await b.run()
+        again = b.asked()
+        assert again > first
+        assert groups(await published(b.store)) == rows
+        await b.run()
+        assert b.asked() == again
+
+
 async def test_a_full_run_brings_settled_windows_up_to_date():
     async with bench() as b:
         await b.run()

@@ -90,6 +90,15 @@ async def test_an_api_that_always_tells_another_order_is_exported_with_no_reques
         await assert_sound(running, running.store, expected(running.world, months(end=FEBRUARY)))
 
 
+async def test_a_page_that_tells_another_order_than_the_others_of_its_window_is_not_put_beside_them():
+    options = SandboxOptions(rate=None, faults=lambda number, _asked: Fault.WRONG_SORT if number == 2 else None)
+    async with bench(one_studio(), options) as running:
+        (manifest,) = await running.run(end=FEBRUARY)
+        assert manifest.state is RunState.OK
+        assert running.asked() > 3
+        await assert_sound(running, running.store, expected(running.world, months(end=FEBRUARY)))
+
+
 @pytest.mark.parametrize("fault", [Fault.REPEAT, Fault.SHORT_PAGE, Fault.DRIFT])
 async def test_a_report_that_is_never_right_fails_after_a_few_tries_and_leaves_what_is_published(fault):
     world = small_world(2, per_month=330)

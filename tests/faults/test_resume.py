@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -194,6 +195,19 @@ async def test_whole_fetches_are_used_for_half_a_day_and_those_of_settled_window
             _, asked = await run(running, store, at=NOW + later)
             assert asked == pages(running.world) - left.count(only=usable, partial=False), later
             await sound(running, store)
+
+
+async def test_what_was_staged_for_the_hours_of_another_zone_is_fetched_again():
+    async with recent_bench() as running:
+        right = running.config
+        running.config = lambda *given, **changes: re.sub(
+            'timezone = ".*"', 'timezone = "UTC"', right(*given, **changes)
+        )
+        store, left = await die_with(running, many_whole)
+        running.config = right
+        _, asked = await run(running, store)
+        assert asked > pages(running.world) - left.count()
+        await sound(running, store)
 
 
 async def test_pages_of_a_report_that_changed_meanwhile_are_fetched_again_and_whole_fetches_are_kept():

@@ -1,6 +1,7 @@
 """The same command twice at once: the second waits for the credential, and asks only for what is missing then."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -50,6 +51,20 @@ async def test_the_second_run_asks_for_nothing_that_the_first_has_published_mean
     assert second.tasks == ()
     assert second.continues == (first.run_id,)
     assert [event.tasks for event in running.events if isinstance(event, Spared)] == [6]
+
+
+async def test_what_another_run_published_meanwhile_for_the_hours_of_another_zone_is_asked_for_again():
+    async with one_credential() as running:
+        apps = [running.app()]
+        right = running.config
+        running.config = lambda *given, **changes: re.sub(
+            'timezone = ".*"', 'timezone = "UTC"', right(*given, **changes)
+        )
+        apps.append(running.app())
+        await asyncio.gather(*(app.run(Choice(), running.events.append) for app in apps))
+        assert running.asked() > LEAST
+    # London's January and February have the hours that they have in UTC.
+    assert [event.tasks for event in running.events if isinstance(event, Spared)] == [2]
 
 
 async def test_with_full_both_ask_for_everything():

@@ -227,7 +227,7 @@ def test_what_is_not_documented_as_required_may_be_absent(body, total, rows):
     assert (page.total, len(json.loads(page.body))) == (total, rows)
 
 
-@pytest.mark.parametrize("total", [True, -1, 1.5, "1.5", "", "9" * 19, [1]])
+@pytest.mark.parametrize("total", [True, -1, -1.0, 1.5, "1.5", "", "9" * 19, [1]])
 def test_a_total_that_counts_nothing_is_a_data_error(total):
     with pytest.raises(DataError, match=r"harbour-yoga 2025-03 page 4: .*total"):
         parse(make_answer(body=envelope(total=total)))
