@@ -25,13 +25,13 @@ import boto3
 import botocore.exceptions as aws
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from exporter.core.partition import STAGING
 from exporter.errors import ConfigError, PreconditionFailedError, StoreError
 from exporter.store.base import Condition, ObjectInfo
 from exporter.store.keys import check_key, check_prefix
-from exporter.store.s3_errors import FOREIGN, Verb, explain, may_be_repeated, status_of
+from exporter.store.s3_errors import FOREIGN, Verb, explain, is_throttled, may_be_repeated, status_of
 from exporter.store.s3_pieces import PIECE_BYTES, Pieces
 from exporter.store.s3_requests import Place, Seal, on_condition
 
@@ -47,9 +47,13 @@ _T = TypeVar("_T")
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
-_ATTEMPTS = 5
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 8.0
+_ATTEMPTS = 5
+
+#: A bucket that is asked more than it is used to says so until it has grown. With the waits above these take 20 s as a
+#: rule, 40 at most.
+_ATTEMPTS_WHEN_THROTTLED = 10
 
 #: What is uploaded under this key is completed on a condition that does not hold.
 _NEVER_COMPLETED = f"{STAGING}/never-completed"
@@ -192,7 +196,7 @@ class S3Store:
     async def _ask(self, key: str, verb: Verb, call: Callable[[], _T], condition: Condition = None) -> _T:
         retrying = AsyncRetrying(
             sleep=self._sleep,
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=_is_enough,
             wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
             retry=retry_if_exception(partial(may_be_repeated, verb=verb)),
             reraise=True,
@@ -250,6 +254,12 @@ class S3Store:
             for found in page.get("Contents", ())
             if not found["Key"].endswith("/")
         )
+
+
+def _is_enough(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    most = _ATTEMPTS_WHEN_THROTTLED if error and is_throttled(error) else _ATTEMPTS
+    return state.attempt_number >= most
 
 
 def _written(

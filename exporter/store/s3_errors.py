@@ -98,7 +98,7 @@ def failure_of(error: BaseException) -> Failure:
     """What a request that ended with *error* leaves behind."""
     if isinstance(error, aws.ClientError):
         status = status_of(error)
-        if _code(error) in _REFUSED_FOR_NOW or status == HTTPStatus.TOO_MANY_REQUESTS:
+        if is_throttled(error):
             return Failure.NOT_YET
         unknown = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NEVER_DONE
         return Failure.UNKNOWN if unknown else Failure.FINAL
@@ -107,6 +107,13 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, aws.SSLError) and _certificate_refused(error):
         return Failure.FINAL
     return Failure.UNKNOWN if isinstance(error, _ANSWER_LOST) else Failure.FINAL
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Whether the store refused a request for now, since there are too many."""
+    if not isinstance(error, aws.ClientError):
+        return False
+    return _code(error) in _REFUSED_FOR_NOW or status_of(error) == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def explain(error: Exception, *, where: str, verb: Verb, condition: Condition = None, attempts: int = 1) -> StoreError:

@@ -103,17 +103,19 @@ async def test_a_piece_is_put_again_until_it_is_there(faulty: Faulty, fault: Fau
     assert faulty.proxy.methods == [*BEGIN, *["PUT"] * 5, *COMPLETE]
 
 
-@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.SLOW_DOWN])
+@pytest.mark.parametrize(
+    ("fault", "attempts"), [(Fault.LOSE_REQUEST, 5), (Fault.LOSE_ANSWER, 5), (Fault.SLOW_DOWN, 10)]
+)
 async def test_a_piece_that_never_gets_there_ends_the_put_and_the_old_object_is_whole(
-    faulty: Faulty, fault: Fault
+    faulty: Faulty, fault: Fault, attempts: int
 ) -> None:
     await faulty.straight.put(KEY, OLD)
-    faulty.proxy.faults.extend([None, None, *[fault] * 5])
-    with pytest.raises(StoreError, match=r"cannot upload: still .* after 5 attempts") as caught:
+    faulty.proxy.faults.extend([None, None, *[fault] * attempts])
+    with pytest.raises(StoreError, match=rf"cannot upload: still .* after {attempts} attempts") as caught:
         await faulty.store.put(KEY, LARGE)
     assert type(caught.value) is StoreError
     assert (await faulty.straight.get(KEY))[0] == OLD
-    assert faulty.proxy.methods == [*BEGIN, *["PUT"] * 6, *ABORT]
+    assert faulty.proxy.methods == [*BEGIN, *["PUT"] * (attempts + 1), *ABORT]
     assert faulty.unfinished() == []
 
 

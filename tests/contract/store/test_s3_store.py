@@ -64,17 +64,18 @@ async def test_a_put_that_is_lost_on_its_way_is_unknown_and_is_not_repeated(faul
 
 
 async def test_a_put_that_was_told_to_slow_down_is_repeated_after_growing_waits(faulty: Faulty) -> None:
-    faulty.proxy.faults.extend([Fault.SLOW_DOWN] * 4)
+    faulty.proxy.faults.extend([Fault.SLOW_DOWN] * 9)
     info = await faulty.store.put(KEY, b"rows", condition=Absent())
-    assert faulty.proxy.methods == ["PUT"] * 5
+    assert faulty.proxy.methods == ["PUT"] * 10
     assert (await faulty.straight.get(KEY))[1].etag == info.etag
-    assert all(0 <= wait <= limit for wait, limit in zip(faulty.waits, [0.25, 0.5, 1, 2], strict=True))
+    limits = [0.25, 0.5, 1, 2, 4, 8, 8, 8, 8]
+    assert all(0 <= wait <= limit for wait, limit in zip(faulty.waits, limits, strict=True))
 
 
 async def test_a_put_that_is_always_told_to_slow_down_fails_and_the_old_object_is_whole(faulty: Faulty) -> None:
     await faulty.straight.put(KEY, b"old")
-    faulty.proxy.faults.extend([Fault.SLOW_DOWN] * 5)
-    with pytest.raises(StoreError, match=r"cannot write: still SlowDown \(503\) after 5 attempts") as caught:
+    faulty.proxy.faults.extend([Fault.SLOW_DOWN] * 10)
+    with pytest.raises(StoreError, match=r"cannot write: still SlowDown \(503\) after 10 attempts") as caught:
         await faulty.store.put(KEY, b"new")
     assert type(caught.value) is StoreError
     assert (await faulty.straight.get(KEY))[0] == b"old"
