@@ -17,11 +17,11 @@ from exporter.core.lease import LEASE_S
 from exporter.core.pace import Pace
 from exporter.core.partition import lease_key, salt_key
 from exporter.core.studio import CredentialKey
-from exporter.errors import CredentialError, NotFoundError
+from exporter.errors import CredentialError
 from exporter.jobs.events import Observer, Waiting
-from exporter.jobs.put import PUT_ATTEMPTS, never_written, put_if
+from exporter.jobs.put import PUT_ATTEMPTS, get_or_put, never_written
 from exporter.jobs.tenure import Surroundings, Tenure
-from exporter.store.base import Absent, Condition
+from exporter.store.base import Condition
 
 #: How long to wait before looking again whether a credential is free: at first, and at most.
 FIRST_POLL_S = 0.25
@@ -166,17 +166,6 @@ class Leases:
         """The sink's salt, the object as it is, made by whoever comes first."""
         async with self._salting:
             if self._salt is None:
-                self._salt = await self._find_salt()
-            return self._salt
-
-    async def _find_salt(self) -> bytes:
-        for _ in range(PUT_ATTEMPTS):
-            try:
-                found, _ = await self._around.store.get(salt_key())
-            except NotFoundError:
                 made = json.dumps({"salt": secrets.token_hex(_SALT_BYTES)}).encode()
-                if await put_if(self._around.store, salt_key(), made, Absent()):
-                    return made
-            else:
-                return found
-        raise never_written(salt_key())
+                self._salt = await get_or_put(self._around.store, salt_key(), made)
+            return self._salt

@@ -1,7 +1,7 @@
 """Puts that are sure of their outcome, although an answer may be lost on the way."""
 
 from exporter.errors import NotFoundError, OutcomeUnknownError, PreconditionFailedError, StoreError
-from exporter.store.base import Condition, ObjectStore
+from exporter.store.base import Absent, Condition, ObjectStore
 
 #: How often a put is sent while nobody knows whether it landed.
 PUT_ATTEMPTS = 5
@@ -46,6 +46,23 @@ async def put_for_etag(store: ObjectStore, key: str, data: bytes, condition: Con
         except NotFoundError:
             return None
         return info.etag if found == data else None
+
+
+async def get_or_put(store: ObjectStore, key: str, data: bytes) -> bytes:
+    """What stands under *key*: *data* where nothing did. Of several that write at once, whoever comes first makes it.
+
+    Raises:
+        StoreError: it was not written, or what stands there cannot be read.
+    """
+    for _ in range(PUT_ATTEMPTS):
+        try:
+            found, _info = await store.get(key)
+        except NotFoundError:
+            if await put_if(store, key, data, Absent()):
+                return data
+        else:
+            return found
+    raise never_written(key)
 
 
 def never_written(key: str, *, attempts: int = PUT_ATTEMPTS) -> StoreError:

@@ -15,7 +15,7 @@ from exporter.core.erasure import (
 from exporter.core.partition import pepper_key, suppressed_key
 from exporter.errors import DataError, NotFoundError, StoreError
 from exporter.jobs.conflict import MOST_CONFLICTS, back_off
-from exporter.jobs.put import PUT_ATTEMPTS, never_written, put_if
+from exporter.jobs.put import get_or_put, put_if
 from exporter.store.base import Absent, Condition, ObjectStore
 
 
@@ -66,7 +66,8 @@ class Suppression:
             DataError, StoreError: it could not be read or written.
         """
         await self.read()
-        subjects = person.subjects(await self._pepper_or_new())
+        made = pepper_to_json(secrets.token_bytes(PEPPER_BYTES))
+        subjects = person.subjects(_parsed(await get_or_put(self._store, pepper_key(), made)))
         for conflicts in range(MOST_CONFLICTS):
             await back_off(conflicts, sleep=sleep, random=random)
             known = (await self.read()).subjects
@@ -76,22 +77,16 @@ class Suppression:
                 return subjects
         raise StoreError(f"{suppressed_key()}: others replaced it {MOST_CONFLICTS} times meanwhile; run again")
 
-    async def _pepper_or_new(self) -> bytes:
-        for _ in range(PUT_ATTEMPTS):
-            if pepper := await self._pepper():
-                return pepper
-            # Of several at once, whoever comes first makes it.
-            made = secrets.token_bytes(PEPPER_BYTES)
-            if await put_if(self._store, pepper_key(), pepper_to_json(made), Absent()):
-                return made
-        raise never_written(pepper_key())
-
     async def _pepper(self) -> bytes | None:
         try:
             data, _ = await self._store.get(pepper_key())
         except NotFoundError:
             return None
-        try:
-            return parse_pepper(data)
-        except ValueError as error:
-            raise DataError(f"{pepper_key()}: {error}; restore it") from error
+        return _parsed(data)
+
+
+def _parsed(pepper: bytes) -> bytes:
+    try:
+        return parse_pepper(pepper)
+    except ValueError as error:
+        raise DataError(f"{pepper_key()}: {error}; restore it") from error
