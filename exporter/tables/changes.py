@@ -35,7 +35,7 @@ def changes(old: pa.Table, new: pa.Table, tasks: Sequence[TaskKey], dataset: Dat
     """What differs in *new*, for each of *tasks*.
 
     Args:
-        old: a partition as published.
+        old: a partition as published, or some of its rows: all that have the keys of rows in *new*.
         new: what is to take its place; its columns are of the same types.
         tasks: to compare; rows of all others are left out, in both.
         dataset: whose columns these are.
@@ -54,7 +54,7 @@ def changes(old: pa.Table, new: pa.Table, tasks: Sequence[TaskKey], dataset: Dat
     rows = rows.filter(pc.not_equal(rows[f"{_SIGN}_sum"], 0))
     net = rows[f"{_SIGN}_sum"]
     counts = rows[COUNT] if is_counted(rows, dataset) else pa.scalar(1, pa.int64())
-    key = _key_names(names, dataset)
+    key = key_names(names, dataset)
     by_key = _summed(
         rows.select(key),
         plus=pc.max_element_wise(net, 0),
@@ -110,8 +110,8 @@ def _coded(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def _key_names(names: Sequence[str], dataset: Dataset) -> list[str]:
-    """What a row is known by: its task, and the row key, or all that it is grouped by."""
+def key_names(names: Sequence[str], dataset: Dataset) -> list[str]:
+    """Of the columns *names*, what a row is known by: its task, and the row key, or all that it is grouped by."""
     spec = dataset.spec
     own = [name for name in spec.row_key if name in names]
     grouped = [n for n in names if n not in spec.measures and n not in (*TASK, PERIOD_KEY, PERIOD_LABEL)]

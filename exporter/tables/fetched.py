@@ -4,8 +4,8 @@ Rules kept here: what says the same in each row of a fetch (whose it is, who fet
 part's bytes, so it is spelled out only for the rows that are merged next.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -15,8 +15,12 @@ import pyarrow.compute as pc
 from exporter.core.ledger import TaskKey
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
-from exporter.tables.pieces import Piece, joined
+from exporter.tables.order import ties
+from exporter.tables.pieces import Piece, joined, whole
 from exporter.tables.schema import LEADING, TRAILING
+
+#: Rows that are held against their neighbours in one go; it takes some memory for each.
+HELD_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,36 @@ def fetched_schema(fetches: Iterable[Fetched]) -> pa.Schema | None:
         return None
     report = pa.unify_schemas([schema for schema, _ in groupby(table.schema for table in tables.values())])
     return pa.schema([*LEADING, *report, *TRAILING])
+
+
+def in_order(fetched: Fetched, names: Sequence[str]) -> Fetched:
+    """The same fetch with its rows in the order of those of *names* that they have; not copied where they are."""
+    if not fetched.num_rows:
+        return fetched
+    table = pa.concat_tables(joined(fetched.pieces), promote_options="default")
+    there = [name for name in names if name in table.column_names]
+    spans = (table.slice(start, HELD_ROWS + 1) for start in range(0, table.num_rows, HELD_ROWS))
+    if not there or all(ties(span, there) is not None for span in spans):
+        return fetched
+    # One chunk instead of many: who sorts looks every value up in its chunk.
+    return replace(fetched, pieces=[whole(table.combine_chunks().sort_by([(name, "ascending") for name in there]))])
+
+
+def cut_up(fetches: Iterable[Fetched], most: int) -> Iterator[Sequence[Fetched]]:
+    """The rows of *fetches*, *most* at a time; the last ones may be none."""
+    few: list[Fetched] = []
+    room = most
+    for fetched in fetches:
+        for table, start, rows in fetched.pieces:
+            at, end = start, start + rows
+            while at < end:
+                taken = min(room, end - at)
+                few.append(replace(fetched, pieces=[Piece(table, at, taken)]))
+                at, room = at + taken, room - taken
+                if not room:
+                    yield few
+                    few, room = [], most
+    yield few
 
 
 def spelled_out(fetches: Sequence[Fetched], schema: pa.Schema) -> pa.Table:

@@ -52,7 +52,7 @@ def _sorted(in_turn: Sequence[Run], schema: pa.Schema, dataset: Dataset) -> pa.T
     rows = joined(piece for _, piece in in_turn)
     both = pa.concat_tables([schema.empty_table(), *rows], promote_options="default").select(schema.names)
     table = pa.Table.from_arrays(both.columns, schema=schema)
-    names = _sort_names(schema.names, dataset)
+    names = sort_names(schema.names, dataset)
     ends = accumulate(piece.num_rows for _, piece in in_turn)
     begins = [end for end, (one, other) in zip(ends, pairwise(in_turn), strict=False) if one[0] != other[0]]
     if ties(table, [name for name in names if name not in TASK], begins) is not None:
@@ -122,8 +122,8 @@ def _column_names(names: Collection[str], dataset: Dataset) -> list[str]:
     return [name for name in (*leading, *report, *extras, *trailing) if name in names]
 
 
-def _sort_names(names: Sequence[str], dataset: Dataset) -> list[str]:
-    """*names* as sort keys: what identifies a row first, then measures, then run and time."""
+def sort_names(names: Sequence[str], dataset: Dataset) -> list[str]:
+    """The columns *names* of a part as sort keys: what identifies a row first, then measures, then run and time."""
     measures = dataset.spec.measures
     trailing = [field.name for field in TRAILING]
     return sorted(names, key=lambda name: (name in trailing, name in measures))

@@ -1,8 +1,9 @@
 """The rows of a published part, without people who are left out, read from front to back and never all at once."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,29 +42,45 @@ class Published:
         """Whether all of a part stays."""
         return self.file is not None and not any(mask is not None for mask in self.gone)
 
-    def up_to(self, studios: Iterable[StudioId]) -> Iterator[pa.Table]:
-        """For each of *studios*, in their order, the rows of those after the one before and up to it.
+    def rows(self) -> "Reader":
+        """The rows themselves."""
+        pieces = self.file.pieces() if self.file else iter(())
+        kept = (
+            piece if gone is None else piece.filter(pc.invert(gone))
+            for piece, gone in zip(pieces, self.gone, strict=True)
+        )
+        return Reader(chain([self.schema.empty_table()], kept))
+
+
+class Reader:
+    """The rows of a part, from front to back."""
+
+    def __init__(self, pieces: Iterator[pa.Table]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            pieces: the rows; at least one piece, be it empty.
+        """
+        self._pieces = pieces
+        self._piece = next(pieces)
+
+    def up_to(self, studio: StudioId, most: int) -> Iterator[pa.Table]:
+        """What is left of the studios up to *studio*, *most* rows at a time; at least one table, be it empty.
 
         Raises:
             DamagedError: the part cannot be read.
         """
-        pieces = self._pieces()
-        piece = next(pieces, None)
-        for studio in studios:
-            taken = [self.schema.empty_table()]
-            while piece is not None:
-                theirs = pc.sum(pc.less_equal(piece[STUDIO_ID], studio)).as_py() or 0
-                taken.append(piece.slice(0, theirs))
-                if theirs < piece.num_rows:
-                    piece = piece.slice(theirs)
-                    break
-                piece = next(pieces, None)
-            yield pa.concat_tables(taken)
-
-    def _pieces(self) -> Iterator[pa.Table]:
-        pieces = self.file.pieces() if self.file else iter(())
-        for piece, gone in zip(pieces, self.gone, strict=True):
-            yield piece if gone is None else piece.filter(pc.invert(gone))
+        while True:
+            theirs = pc.sum(pc.less_equal(self._piece[STUDIO_ID], studio)).as_py() or 0
+            for start in range(0, max(1, theirs), most):
+                yield self._piece.slice(start, min(most, theirs - start))
+            self._piece = self._piece.slice(theirs)
+            if self._piece.num_rows:
+                return
+            following = next(self._pieces, None)
+            if following is None:
+                return
+            self._piece = following
 
 
 def nothing_published(dataset: Dataset, grain: GrainId) -> Published:

@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-- Rows are read, merged, compared and written a few studios at a time; the result is the same as in one go.
+- Rows are read, merged, compared and written a few studios at a time, and those of a large one a range at a time; the
+  result is the same as in one go.
 - People who are left out are taken out of old rows and of new ones, so that this does not count as a change of the
   report.
 - Of two fetches of one task the later one stays.
@@ -10,7 +11,7 @@ Rules kept here:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,16 +25,17 @@ from exporter.core.partition import Partition
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.errors import PlanConflictError
-from exporter.tables.changes import changes
+from exporter.tables.changes import changes, key_names
 from exporter.tables.erasure import rows_of, withheld
-from exporter.tables.fetched import Fetched, fetched_schema, spelled_out
-from exporter.tables.merge import covered, replace_tasks, union
+from exporter.tables.fetched import Fetched, cut_up, fetched_schema, in_order, spelled_out
+from exporter.tables.merge import covered, replace_tasks, sort_names, union
 from exporter.tables.parquet import PartFile, PartWriter
 from exporter.tables.pieces import Piece, whole
 from exporter.tables.published import Published, look_through, nothing_published
+from exporter.tables.ranges import ranges
 from exporter.tables.schema import TRAILING, part_schema
 
-#: Rows, old and new, that are merged in one go, about; those of one studio always are.
+#: Rows, old and new, that are merged in one go, about.
 BLOCK_ROWS = 16_000
 
 
@@ -112,6 +114,8 @@ class _Merge:
         self._rows = rows
         self._fresh_schema = fetched_schema(swap.rows) or part_schema(swap.dataset)
         self._schema = union(published.schema, self._fresh_schema, swap.dataset)
+        self._order = sort_names(self._schema.names, swap.dataset)
+        self._key = self._cut_by(published.schema.names)
         self._before = {entry.task: entry for entry in published.ledger.entries}
         self._after = published.ledger.replace(entries, customer_columns=swap.customer_columns)
         gone = covered(published.tasks, [entry.task for entry in entries])
@@ -127,7 +131,8 @@ class _Merge:
             writer = PartWriter(self._schema, self._count, compression)
             for block in self._blocks():
                 writer.write(block.merged)
-                moved.update(block.changes())
+                for task, change in block.changes().items():
+                    moved[task] += change
             data = writer.finish(self._after)
         return Merged(
             data=data,
@@ -137,6 +142,14 @@ class _Merge:
             changes=moved,
             unchanged=unchanged,
         )
+
+    def _cut_by(self, published: Sequence[str]) -> Sequence[str]:
+        """The columns of a key by which both sides can be cut; none where one of them is in another order."""
+        dataset = self._swap.dataset
+        trailing = {field.name for field in TRAILING}
+        key = key_names([name for name in self._schema.names if name not in trailing], dataset)
+        as_now = [name for name in self._order if name in published] == sort_names(published, dataset)
+        return key if as_now and self._order[: len(key)] == key else ()
 
     def _old_data_if_unchanged(self) -> bytes | None:
         """The part that can stay; read only where nothing else has changed, which is cheap to tell."""
@@ -159,35 +172,46 @@ class _Merge:
             fetches[fetched.studio].append(fetched)
         for entry in self._entries:
             tasks[entry.studio].append(entry.task)
-        blocks = self._studios()
-        for studios, old in zip(blocks, self._published.up_to(block[-1] for block in blocks), strict=True):
+        published = self._published.rows()
+        for studios, size in self._studios():
             theirs = [fetched for studio in studios for fetched in fetches[studio]]
             named = [task for studio in studios for task in tasks[studio]]
-            new = spelled_out(theirs, self._fresh_schema)
-            yield _Block(
-                old=old,
-                new=new,
-                merged=replace_tasks(old, new, named, self._swap.dataset),
-                again=[task for task in named if task in self._before],
-                dataset=self._swap.dataset,
-            )
+            old = published.up_to(studios[-1], BLOCK_ROWS)
+            in_ranges = self._key and size > 2 * BLOCK_ROWS
+            for before, new in self._ranges(old, theirs) if in_ranges else self._at_once(old, theirs):
+                yield _Block(
+                    old=before,
+                    new=new,
+                    merged=replace_tasks(before, new, named, self._swap.dataset),
+                    again=[task for task in named if task in self._before],
+                    dataset=self._swap.dataset,
+                )
 
-    def _studios(self) -> Sequence[Sequence[StudioId]]:
-        """The studios of each block, in order."""
+    def _at_once(self, old: Iterable[pa.Table], new: Sequence[Fetched]) -> Iterable[tuple[pa.Table, pa.Table]]:
+        return [(pa.concat_tables(old), spelled_out(new, self._fresh_schema))]
+
+    def _ranges(self, old: Iterable[pa.Table], new: Sequence[Fetched]) -> Iterable[tuple[pa.Table, pa.Table]]:
+        """The same in ranges of rows."""
+        sorted_rows = (in_order(fetched, self._order) for fetched in sorted(new, key=_task_of))
+        few_at_once = (spelled_out(few, self._fresh_schema) for few in cut_up(sorted_rows, BLOCK_ROWS))
+        return ranges(old, few_at_once, self._key)
+
+    def _studios(self) -> Sequence[tuple[Sequence[StudioId], int]]:
+        """The studios of each block, in order, and how many rows they have, old and new."""
         rows = Counter[StudioId]()
         for (studio, _), number in self._published.tasks.items():
             rows[studio] += number
         for fetched in self._rows:
             rows[fetched.studio] += fetched.num_rows
         blocks: list[list[StudioId]] = [[]]
-        size = 0
+        sizes = [0]
         for studio in sorted(rows.keys() | {entry.studio for entry in self._entries}):
-            if size >= BLOCK_ROWS:
+            if sizes[-1] >= BLOCK_ROWS:
                 blocks.append([])
-                size = 0
+                sizes.append(0)
             blocks[-1].append(studio)
-            size += rows[studio]
-        return [block for block in blocks if block]
+            sizes[-1] += rows[studio]
+        return [(block, size) for block, size in zip(blocks, sizes, strict=True) if block]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +230,10 @@ class _Block:
         if not self.again or _alike(self.old, self.merged):
             return {}
         return changes(self.old, self.new, self.again, self.dataset)
+
+
+def _task_of(fetched: Fetched) -> TaskKey:
+    return fetched.task
 
 
 def _published(swap: Swap, old: PartFile | None, left_out: LeftOut | None) -> Published:

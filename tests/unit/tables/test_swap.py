@@ -16,13 +16,14 @@ from exporter.core.ledger import Entry, Ledger
 from exporter.core.manifest import Change
 from exporter.core.partition import partition_of
 from exporter.errors import DamagedError, DataError
+from exporter.tables import fetched as fetched_module
 from exporter.tables import swap as module
 from exporter.tables.changes import changes
 from exporter.tables.erasure import leave_out
 from exporter.tables.merge import replace_tasks
 from exporter.tables.parquet import PartFile, encode_part
 from exporter.tables.swap import Swap, merge
-from tests.support.parts import EXPORTED_AT, RUN_ID, STRIKES, fetched, january, part, task
+from tests.support.parts import EXPORTED_AT, RUN_ID, STRIKES, dataset, fetched, january, part, task
 
 DAYS = [january(day) for day in range(1, 4)]
 TASKS = [task(studio, day) for studio in ("cove", "dune", "élan", "fjord") for day in DAYS]
@@ -34,6 +35,8 @@ ROW = st.fixed_dictionaries(
     }
 )
 STATE = st.dictionaries(st.sampled_from(TASKS), st.lists(ROW, max_size=5))
+#: Rows of one studio, most of them of one task.
+LARGE = st.fixed_dictionaries({TASKS[0]: st.lists(ROW, max_size=20), TASKS[1]: st.lists(ROW, max_size=3)})
 ZONE = pa.field("zone", pa.string())
 PARTITION = partition_of(STRIKES.name, DAYS[0])
 ROOT = Path(__file__).parents[3]
@@ -74,9 +77,9 @@ def published(state, extras=()):
     return encode_part(sorted_rows, ledger, "zstd"), sorted_rows, ledger
 
 
-def swap_of(state, extras=(), days=1):
-    rows = [fetched(one, rows, extras=extras, run_id=LATER) for one, rows in state.items()]
-    return Swap(partition=PARTITION, dataset=STRIKES, rows=rows, entries=entries(state, LATER, days))
+def swap_of(state, extras=(), days=1, of=STRIKES):
+    rows = [fetched(one, rows, of, extras=extras, run_id=LATER) for one, rows in state.items()]
+    return Swap(partition=PARTITION, dataset=of, rows=rows, entries=entries(state, LATER, days))
 
 
 def whole(old_state, new_state, left_out, extras=()):
@@ -96,6 +99,7 @@ def whole(old_state, new_state, left_out, extras=()):
 def _few_rows_at_a_time(monkeypatch):
     """So few that each example has several blocks."""
     monkeypatch.setattr(module, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(fetched_module, "HELD_ROWS", 2)
 
 
 @given(old=STATE, new=STATE, left_out=st.sampled_from([None, second_customer]), zone=st.booleans())
@@ -113,6 +117,45 @@ def test_a_stream_gives_the_bytes_and_changes_of_a_merge_of_whole_tables(old, ne
         assert result.data == data
     file = PartFile(result.data)
     assert (result.rows, result.columns) == (file.num_rows, tuple(file.schema.names))
+
+
+@given(old=LARGE, new=LARGE)
+@settings(max_examples=60, deadline=None)
+def test_a_studio_of_many_rows_is_merged_in_ranges_to_the_same_bytes_and_changes(old, new):
+    data, moved = whole(old, new, nobody)
+    result = merge(swap_of(new), PartFile(published(old)[0]), None, "zstd")
+    assert result.changes == moved
+    assert result.unchanged or result.data == data
+
+
+def test_many_rows_that_were_published_with_columns_in_another_order_are_sorted_anew():
+    rows = [{"status": status, "customer_id": n} for status in ("open", "voided") for n in range(9)]
+    before = encode_part(
+        replace_tasks(part([]), part([(TASKS[0], row) for row in rows]), [TASKS[0]], STRIKES),
+        Ledger(grain=STRIKES.grain.id, entries=entries({TASKS[0]: [{"count": 1}] * 18}, RUN_ID)),
+        "zstd",
+    )
+    by_customer = dataset("customer_id", "status", "count")
+    result = merge(
+        swap_of({TASKS[1]: [{"status": "open", "count": 1}]}, of=by_customer), PartFile(before), None, "zstd"
+    )
+    found = PartFile(result.data).read().select(["window_start", "customer_id", "status"]).to_pylist()[:18]
+    assert [(row["customer_id"], row["status"]) for row in found] == [
+        (n, s) for n in range(9) for s in ("open", "voided")
+    ]
+
+
+def test_many_rows_that_are_known_by_an_id_which_is_not_the_first_column_are_told_apart_by_it():
+    strikes = dataset("status", "id", report="attendance_strikes")
+
+    def state(status):
+        return {TASKS[0]: [{"status": status if n % 2 else "open", "id": n, "count": 1} for n in range(18)]}
+
+    ledger = Ledger(grain=strikes.grain.id, entries=entries(state("open"), RUN_ID))
+    rows = [(TASKS[0], {name: row[name] for name in ("status", "id")}) for row in state("open")[TASKS[0]]]
+    old = PartFile(encode_part(part(rows, strikes), ledger, "zstd"))
+    result = merge(swap_of(state("voided"), of=strikes), old, None, "zstd")
+    assert result.changes == {TASKS[0]: Change(rows_recounted=9)}
 
 
 @given(old=STATE)
@@ -162,9 +205,9 @@ from exporter.tables.swap import merge
 from tests.unit.tables.test_swap import TASKS, swap_of
 from tests.support.parts import january, task
 
-studios = int(sys.argv[1])
+studios, rows_of_each = map(int, sys.argv[1:])
 def state(count):
-    rows = [{"status": "open", "customer_id": n, "count": count} for n in range(1_000)]
+    rows = [{"status": "open", "customer_id": n, "count": count} for n in range(rows_of_each)]
     return {task(f"studio-{n:04}", january(1)): rows for n in range(studios)}
 
 def peak(swap, old):
@@ -178,15 +221,16 @@ print(json.dumps({"arrow": PartFile(data).read().nbytes, "first": first, "second
 """
 
 
-def test_a_merge_of_four_times_the_rows_takes_no_more_memory():
+@pytest.mark.parametrize(("small", "large"), [((100, 1_000), (400, 1_000)), ((1, 100_000), (1, 400_000))])
+def test_a_merge_of_four_times_the_rows_takes_no_more_memory(small, large):
     """Beside the fetched rows, which are given: one row group, some blocks, and the part's own bytes."""
 
-    def peak(studios):
-        command = [sys.executable, "-c", _PEAK, str(studios)]
+    def peak(size):
+        command = [sys.executable, "-c", _PEAK, *map(str, size)]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return json.loads(run.stdout)
 
-    small, large = peak(100), peak(400)
+    small, large = peak(small), peak(large)
     assert large["arrow"] > 3.9 * small["arrow"]
     for when in ("first", "second"):
         assert large[when] < 1.2 * small[when] + large["arrow"] / 8, (small, large)
