@@ -39,8 +39,8 @@ _MOST_REMEMBERED = 1024
 _DNS_CACHE_S = 300
 
 
-class Gate(Protocol):
-    """Who lets requests of a credential through, in its pace."""
+class RateLimiter(Protocol):
+    """Who lets requests of a credential through, in its pace: what the gate is to the client."""
 
     def turn(self, credential: CredentialKey, day: date) -> AbstractAsyncContextManager[None]:
         """One request's time on the wire; the error that leaves the block tells the gate how it went.
@@ -80,7 +80,7 @@ class ReportClient:
         session: aiohttp.ClientSession,
         options: ApiOptions,
         tokens: Mapping[CredentialKey, Callable[[], str]],
-        gate: Gate,
+        gate: RateLimiter,
         *,
         retry: RetryPolicy | None = None,
         now: Callable[[], datetime] = _utc_now,
