@@ -20,7 +20,8 @@ import time
 from bench.latency import config
 from bench.run import HERE
 from exporter.core.studio import CredentialKey
-from tests.support.timed_api import Minute, TimedApi, ask, busiest_minute, make_gate
+from exporter.sandbox.rate import busiest_minute
+from tests.support.timed_api import Minute, TimedApi, ask, make_gate
 from tests.support.virtual_time import run_virtual
 
 LIMIT = 250

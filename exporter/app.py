@@ -154,6 +154,8 @@ class App:
             clock=self.clock,
             observer=observer,
             send=sender(target) if target else None,
+            sleep=asyncio.sleep,
+            random=random.random,
         )
 
     async def plan_of(self, scope: Scope) -> Plan:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from exporter.core.answer import Page, PageRequest
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How one attempt ended."""
 
     OK = "ok"
@@ -30,7 +30,7 @@ class Attempt(NamedTuple):
 
     request: PageRequest
     number: int
-    outcome: Outcome
+    outcome: AttemptOutcome
     status: int | None
     size_bytes: int
     seconds: float

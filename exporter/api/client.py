@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.api.answers import RawAnswer, parse_answer
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.api.body import Body, TooLargeError
 from exporter.api.envelope import EnvelopeReader
 from exporter.api.protocol import ApiOptions, build_headers, build_stem, page_query
@@ -39,8 +39,8 @@ _MOST_REMEMBERED = 1024
 _DNS_CACHE_S = 300
 
 
-class Gate(Protocol):
-    """Who lets requests of a credential through, in its pace."""
+class RateLimiter(Protocol):
+    """Who lets requests of a credential through, in its pace: what the gate is to the client."""
 
     def turn(self, credential: CredentialKey, day: date) -> AbstractAsyncContextManager[None]:
         """One request's time on the wire; the error that leaves the block tells the gate how it went.
@@ -80,7 +80,7 @@ class ReportClient:
         session: aiohttp.ClientSession,
         options: ApiOptions,
         tokens: Mapping[CredentialKey, Callable[[], str]],
-        gate: Gate,
+        gate: RateLimiter,
         *,
         retry: RetryPolicy | None = None,
         now: Callable[[], datetime] = _utc_now,
@@ -130,21 +130,21 @@ class ReportClient:
             if token != common.token:
                 common.token, common.headers = token, CIMultiDict(build_headers(request, self._options, token))
             body = Body(self._options.max_body_bytes)
-            outcome, status = Outcome.FAILED, None
+            outcome, status = AttemptOutcome.FAILED, None
             clock = asyncio.get_running_loop().time
             began = clock()
             try:
                 answer = await self._ask(request, url, common.headers, body)
                 status = answer.status
                 page = parse_answer(request, answer, self._options, secret=token, envelopes=self._envelopes)
-                outcome = Outcome.OK
+                outcome = AttemptOutcome.OK
                 return page
             except RateLimitedError:
-                outcome = Outcome.THROTTLED
+                outcome = AttemptOutcome.THROTTLED
                 raise
             except RejectedError as error:
                 if _is_about_sort(error) and request.dataset.name not in self._unsorted:
-                    outcome = Outcome.UNSORTED
+                    outcome = AttemptOutcome.UNSORTED
                     self._unsorted.add(request.dataset.name)
                     self._remembered.clear()
                 raise

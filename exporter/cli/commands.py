@@ -18,7 +18,7 @@ from exporter.cli.progress import complain, log_style, open_progress
 from exporter.config.load import load_settings
 from exporter.core.manifest import Manifest, RunState
 from exporter.core.moved import what_moved
-from exporter.core.partition import receipt_key
+from exporter.core.partition import partitions_prefix, receipt_key
 from exporter.core.report import ColumnType, Dataset
 from exporter.core.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
 from exporter.core.text import printable
@@ -159,11 +159,12 @@ async def verify(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Hold what is published against the manifests, and on request against the API."""
     async with open_configured(args, environ) as app:
         verified = await app.verify(choice_of(args), source=args.source, observer=_tell)
+        sink = app.store.url
     differences = sum(len(found.differences) for found in verified)
     emit(
         render.to_json({"differences": differences, "datasets": verified})
         if args.json
-        else render.verified_text(verified)
+        else render.verified_text(verified, sink)
     )
     return ExitCode.DIFFERS if differences else ExitCode.OK
 
@@ -189,6 +190,9 @@ async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
         manifests = await app.history(choice_of(args), _RUNS_WITH_EXTRAS)
         chosen = [d for d in app.datasets if not args.datasets or d.name in args.datasets]
         settings = app.settings
+        for dataset in chosen:
+            if not await app.store.list(partitions_prefix(dataset.name)):
+                tell(render.nothing_yet(dataset.name, app.store.url))
     statements = [
         definition(
             dataset,

@@ -45,7 +45,7 @@ async def demo(args: Namespace, _environ: Mapping[str, str]) -> ExitCode:
             if code is not ExitCode.OK:
                 return code
             verified = await app.verify(Choice(), source=True)
-    emit(f"\n{render.verified_text(verified)}\n")
+    emit(f"\n{render.verified_text(verified, args.sink)}\n")
     if any(found.differences for found in verified):
         return ExitCode.DIFFERS
     folder = Path(args.sink) / _DATASET

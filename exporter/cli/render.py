@@ -244,11 +244,19 @@ def history_grid(runs: Sequence[RunSummary]) -> Grid:
     )
 
 
-def verified_text(verified: Sequence[Verified]) -> str:
-    """What was read, whether the API agrees, and every difference."""
+def nothing_yet(dataset: str, sink: str) -> str:
+    """What a command says of a dataset that has no part."""
+    return f"{dataset}: nothing is published in {sink} yet"
+
+
+def verified_text(verified: Sequence[Verified], sink: str) -> str:
+    """What was read in *sink*, whether the API agrees, and every difference."""
     lines = []
     for found in verified:
-        lines.append(f"{found.dataset}: {found.parts:,} parts, {found.rows:,} rows, sum {found.measure:,}")
+        if found.parts or found.differences:
+            lines.append(f"{found.dataset}: {found.parts:,} parts, {found.rows:,} rows, sum {found.measure:,}")
+        else:
+            lines.append(nothing_yet(found.dataset, sink))
         if found.withheld:
             lines.append(f"{found.dataset}: {found.withheld:,} rows of people who are left out are withheld")
         if found.unconfigured:
@@ -259,7 +267,10 @@ def verified_text(verified: Sequence[Verified]) -> str:
             lines.append(f"{found.dataset}: {agreeing:,} of {len(found.source):,} totals agree with the API's own")
         lines += [f"difference: {printable(difference)}" for difference in found.differences]
     number = sum(len(found.differences) for found in verified)
-    lines.append(f"{number:,} differences" if number else "no difference")
+    if number:
+        lines.append(f"{number:,} differences")
+    elif any(found.parts for found in verified):
+        lines.append("no difference")
     return "".join(f"{line}\n" for line in lines)
 
 

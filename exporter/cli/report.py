@@ -49,7 +49,7 @@ async def _page(app: App, args: Namespace) -> str:
         _last_run(runs),
         *(_data(name, ledgers) for name in dict.fromkeys(partition.dataset for partition in ledgers)),
         *(_changes(found) for found in moved),
-        Section(title="Runs", grid=render.history_grid(runs) if runs else None),
+        *([Section(title="Runs", grid=render.history_grid(runs))] if runs else []),
         Section(title="About", lines=[f"sink: {app.store.url}", f"written at {now:%Y-%m-%d %H:%M:%S} UTC"]),
     ]
     return page("Studio reports", runs[-1].state if runs else "", sections)

@@ -1,7 +1,8 @@
 """Secrets: what they are read from, and a wrapper that never prints one.
 
 A configuration holds references: `env:NAME`, `file:PATH`, `ssm:/path`, `secretsmanager:name-or-arn` with
-`#key` behind it where the secret is a JSON object. No message here holds a value, nor what a library said about one.
+`#key` behind it where the secret is a JSON object. A file's path may begin with `~`. No message here holds a value, nor
+what a library said about one.
 """
 
 import json
@@ -139,7 +140,7 @@ def _from_environment(environ: Mapping[str, str], name: str) -> str:
 
 def _from_file(path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
         if len(data) > _MAX_FILE_BYTES:
             raise UnreadableError("is larger than 64 KiB")
@@ -148,6 +149,8 @@ def _from_file(path: str) -> str:
         raise UnreadableError(f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError:
         raise UnreadableError("holds characters other than ASCII") from None
+    except RuntimeError as error:
+        raise UnreadableError("begins with a home folder that there is not; write the whole path") from error
 
 
 class _Aws:

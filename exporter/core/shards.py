@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
-from exporter.core.jsonable import parse_moment
+from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.plan import Plan
 from exporter.core.report import DatasetName
 from exporter.core.studio import CredentialKey, StudioId
@@ -64,11 +64,7 @@ class ShardedPlan:
         """A line for each shard."""
         document = {**asdict(self), "shards": None}
         shards = ",\n".join(json.dumps(asdict(shard)) for shard in self.shards)
-        return (json.dumps(document, default=_iso).removesuffix("null}") + f"[\n{shards}\n]}}\n").encode()
-
-
-def _iso(value: date) -> str:
-    return value.isoformat()
+        return (json.dumps(document, default=jsonable).removesuffix("null}") + f"[\n{shards}\n]}}\n").encode()
 
 
 def shard_name(plan: str, index: int) -> str:

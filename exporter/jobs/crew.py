@@ -17,7 +17,7 @@ from exporter.jobs.account import Account
 from exporter.jobs.beginning import Beginning
 from exporter.jobs.brake import Brake
 from exporter.jobs.confirm import confirm
-from exporter.jobs.drive import Door, Drivers, Halts
+from exporter.jobs.drive import AdmissionControl, Drivers, Halts
 from exporter.jobs.events import Observer
 from exporter.jobs.fetch import Fetcher
 from exporter.jobs.inbox import Inbox
@@ -76,7 +76,7 @@ class Doors:
     """
 
     source: ReportSource
-    gate: Door
+    gate: AdmissionControl
     store: ObjectStore
     observer: Observer
     clock: Callable[[], datetime]

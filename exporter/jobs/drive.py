@@ -37,8 +37,8 @@ from exporter.jobs.tally import Tally
 from exporter.tables.sketch import sketch
 
 
-class Door(Protocol):
-    """Who lets requests through; here it is only asked when a new task may be opened, and told to hold them back."""
+class AdmissionControl(Protocol):
+    """When a new task may be opened: what the gate is to those who open them, and to those who hold it shut."""
 
     async def claim(self, credential: CredentialKey) -> bool:
         """Wait until the credential may be used; whether another run may have used it since this one began."""
@@ -114,7 +114,7 @@ class Drivers:
     def __init__(
         self,
         *,
-        gate: Door,
+        gate: AdmissionControl,
         fetcher: Fetcher,
         account: Account,
         tally: Tally,

@@ -16,13 +16,15 @@ from exporter.core.reply import State
 from exporter.core.report import Dataset
 from exporter.core.studio import Studio
 from exporter.errors import NotFoundError, NotifyError, StoreError
+from exporter.jobs.conflict import back_off
 from exporter.jobs.events import NotTold, Observer
 from exporter.jobs.history import read_ledgers
 from exporter.jobs.put import put_if
 from exporter.store.base import Absent, Condition, ObjectStore
 
-#: Others that put a marker at the same time, at most, before a run gives up.
-MOST_CONFLICTS = 10
+#: Others that put a marker at the same time, at most, before a run gives up: fewer than for other objects, since the
+#: ledger of every part is read before each attempt.
+_MOST_CONFLICTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Ending:
         clock: the time, UTC.
         observer: is told of a message that was not sent.
         send: sends a message; None where nobody is to be told.
+        sleep, random: for the wait after a conflict.
     """
 
     store: ObjectStore
@@ -45,6 +48,8 @@ class Ending:
     clock: Callable[[], datetime]
     observer: Observer
     send: Callable[[Notice], Awaitable[None]] | None
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
 
     async def conclude(self, notices: Sequence[Notice]) -> None:
         """Mark each dataset that ended well, then tell of each.
@@ -66,7 +71,8 @@ class Ending:
 
     async def _mark(self, dataset: Dataset, notice: Notice) -> None:
         key = success_key(dataset.name)
-        for _ in range(MOST_CONFLICTS):
+        for conflicts in range(_MOST_CONFLICTS):
+            await back_off(conflicts, sleep=self.sleep, random=self.random)
             standing, condition = await self._standing(key)
             if standing and standing > notice.ended_at and not lies_ahead(standing, self.clock()):
                 return
@@ -82,7 +88,7 @@ class Ending:
             )
             if await put_if(self.store, key, fresh.to_json(), condition):
                 return
-        raise StoreError(f"{key}: others replaced it {MOST_CONFLICTS} times while this run tried to; run again")
+        raise StoreError(f"{key}: others replaced it {_MOST_CONFLICTS} times while this run tried to; run again")
 
     async def _standing(self, key: str) -> tuple[datetime | None, Condition]:
         """When the run ended that the marker tells of, and the condition to replace it on."""

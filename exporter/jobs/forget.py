@@ -22,7 +22,7 @@ from exporter.core.receipt import Receipt, Replaced, Searched, Unsearched, Versi
 from exporter.core.report import Dataset, GrainId
 from exporter.core.studio import StudioId
 from exporter.errors import DataError, NotFoundError, StoreError, UsageError
-from exporter.jobs.conflict import MOST_CONFLICTS
+from exporter.jobs.conflict import MOST_CONFLICTS, back_off
 from exporter.jobs.history import read_ledger_of
 from exporter.jobs.put import put_for_etag, put_surely
 from exporter.jobs.replace import Part, Replacer, sha256
@@ -187,7 +187,8 @@ class _Forgetting:
                 await self._search_segment(info.key)
 
     async def _search_segment(self, key: str) -> None:
-        for _ in range(MOST_CONFLICTS):
+        for conflicts in range(MOST_CONFLICTS):
+            await back_off(conflicts, sleep=self._doors.sleep, random=self._doors.random)
             try:
                 old, info = await self._store.get(key)
                 record, table = await asyncio.to_thread(decode_segment, old)

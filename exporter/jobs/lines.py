@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task
 from exporter.core.summary import worst
@@ -171,7 +171,7 @@ def describe(event: Event) -> Line | None:
 
 
 def _attempted(attempt: Attempt) -> Line | None:
-    if attempt.outcome is not Outcome.UNSORTED:
+    if attempt.outcome is not AttemptOutcome.UNSORTED:
         return None
     dataset = attempt.request.dataset.name
     return Line(

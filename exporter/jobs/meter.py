@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.core.manifest import Manifest
 from exporter.core.pace import WINDOW_S
 from exporter.core.plan import TaskId
@@ -126,8 +126,8 @@ class Meter:
     def _attempted(self, attempt: Attempt) -> None:
         self.requests += 1
         self.retries += attempt.number > 1
-        self.throttled += attempt.outcome is Outcome.THROTTLED
-        self.unanswered += attempt.outcome is Outcome.FAILED
+        self.throttled += attempt.outcome is AttemptOutcome.THROTTLED
+        self.unanswered += attempt.outcome is AttemptOutcome.FAILED
         self._recent.append(self.clock())
         self._forget()
         self.peak = max(self.peak, len(self._recent))

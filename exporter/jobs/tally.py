@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.core.plan import TaskId
 from exporter.core.report import DatasetName
 from exporter.core.studio import StudioId
@@ -31,14 +31,14 @@ class Tally:
 
     def note_attempt(self, attempt: Attempt) -> None:
         """One attempt ended."""
-        request, throttled = attempt.request, attempt.outcome is Outcome.THROTTLED
+        request, throttled = attempt.request, attempt.outcome is AttemptOutcome.THROTTLED
         if request.grand_total:
             self.note_total(request.dataset.name, throttled=throttled, size_bytes=attempt.size_bytes)
         else:
             self.note(
                 (request.dataset.name, request.studio.id, request.window),
                 attempt=attempt.number,
-                ok=attempt.outcome is Outcome.OK,
+                ok=attempt.outcome is AttemptOutcome.OK,
                 throttled=throttled,
                 size_bytes=attempt.size_bytes,
             )

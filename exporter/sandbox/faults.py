@@ -17,44 +17,24 @@ from exporter.sandbox.tabulate import Page, Row, Table
 class Fault(StrEnum):
     """One way to go wrong. Only reports that would have been served go wrong in the kinds from `html200` on."""
 
-    ERROR_500 = "500"
-    ERROR_502 = "502"
-    ERROR_503 = "503"
-    ERROR_503_WAIT = "503wait"
-    ERROR_504 = "504"
-    THROTTLED = "429"
-    UNAUTHORIZED = "401"
-    HTML_200 = "html200"
-    BAD_JSON = "badjson"
-    TRUNCATE = "truncate"
-    RESET = "reset"
-    SLOW = "slow"
-    DRIFT = "drift"
-    REPEAT = "repeat"
-    SHORT_PAGE = "shortpage"
-    WRONG_SORT = "wrongsort"
-    MISSING_COLUMN = "missingcolumn"
+    ERROR_500 = "500"  # as JSON
+    ERROR_502 = "502"  # as an HTML page
+    ERROR_503 = "503"  # as JSON
+    ERROR_503_WAIT = "503wait"  # with Retry-After: 1
+    ERROR_504 = "504"  # as an HTML page
+    THROTTLED = "429"  # although the rate was kept
+    UNAUTHORIZED = "401"  # although the token is right
+    HTML_200 = "html200"  # an HTML page with status 200
+    BAD_JSON = "badjson"  # JSON cut in half, the response itself whole
+    TRUNCATE = "truncate"  # half of the body, then the connection closes
+    RESET = "reset"  # the connection is reset and nothing answered
+    SLOW = "slow"  # the right answer, too late
+    DRIFT = "drift"  # the report changes just before this answer: an infraction comes or goes
+    REPEAT = "repeat"  # the last row of the page is one of another page
+    SHORT_PAGE = "shortpage"  # the last row of the page is missing
+    WRONG_SORT = "wrongsort"  # the headers tell of another order than asked for
+    MISSING_COLUMN = "missingcolumn"  # the first column is missing
 
-
-EXPLANATIONS: Mapping[Fault, str] = {
-    Fault.ERROR_500: "500, as JSON",
-    Fault.ERROR_502: "502, as an HTML page",
-    Fault.ERROR_503: "503, as JSON",
-    Fault.ERROR_503_WAIT: "503 with Retry-After: 1",
-    Fault.ERROR_504: "504, as an HTML page",
-    Fault.THROTTLED: "429 although the rate was kept",
-    Fault.UNAUTHORIZED: "401 although the token is right",
-    Fault.HTML_200: "an HTML page with status 200",
-    Fault.BAD_JSON: "JSON cut in half, the response itself whole",
-    Fault.TRUNCATE: "half of the body, then the connection closes",
-    Fault.RESET: "the connection is reset and nothing answered",
-    Fault.SLOW: "the right answer, too late",
-    Fault.DRIFT: "the report changes just before this answer: an infraction comes or goes",
-    Fault.REPEAT: "the last row of the page is one of another page",
-    Fault.SHORT_PAGE: "the last row of the page is missing",
-    Fault.WRONG_SORT: "the headers tell of another order than asked for",
-    Fault.MISSING_COLUMN: "the first column is missing",
-}
 
 #: Names that stand for several kinds; `all` passes when the same request is sent again, and takes no waiting.
 GROUPS: Mapping[str, tuple[Fault, ...]] = {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.core.manifest import RunState, sum_totals
 from exporter.core.plan import Task, TaskId
 from exporter.core.summary import worst
@@ -149,7 +149,7 @@ class Spans:
             span.set_attribute("http.response.status_code", attempt.status)
         if attempt.number > 1:
             span.set_attribute("http.request.resend_count", attempt.number - 1)
-        if attempt.outcome is not Outcome.OK:
+        if attempt.outcome is not AttemptOutcome.OK:
             refused = attempt.status is not None and attempt.status >= 400  # noqa: PLR2004 - HTTP's own border
             span.set_attribute("error.type", str(attempt.status) if refused else _OTHER)
             span.set_status(StatusCode.ERROR)

@@ -16,7 +16,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 
-from exporter.api.base import Outcome
+from exporter.api.base import AttemptOutcome
 from exporter.api.client import ReportClient, open_session
 from exporter.api.protocol import ApiOptions
 from exporter.api.retry import RetryPolicy
@@ -50,7 +50,7 @@ BASE = "http://127.0.0.1:9/api/v2"
 ANY = re.compile(r"^http://127\.0\.0\.1:9/api/v2/reports/.*")
 KEY = ConnectionKey("api.example.test", 443, True, True, None, None, None)
 REQUEST = make_request()
-OK, FAILED, THROTTLED = Outcome.OK, Outcome.FAILED, Outcome.THROTTLED
+OK, FAILED, THROTTLED = AttemptOutcome.OK, AttemptOutcome.FAILED, AttemptOutcome.THROTTLED
 
 
 class RecordingGate:
@@ -204,7 +204,7 @@ async def test_a_report_that_the_api_refuses_to_sort_is_asked_for_as_it_comes(ma
     answers.get(re.compile(r".*[?&]sort="), status=400, payload=complaint, repeat=True)
     answers.get(ANY, body=envelope(), repeat=True)
     assert [(await made.fetch()).request for _ in range(2)] == [REQUEST] * 2
-    assert made.outcomes == [Outcome.UNSORTED, OK, OK]
+    assert made.outcomes == [AttemptOutcome.UNSORTED, OK, OK]
 
 
 async def test_a_complaint_of_more_than_the_sort_is_a_refusal(made, answers):

@@ -184,6 +184,17 @@ async def test_status_before_the_first_run_says_so(program):
     assert (ended.code, ended.stdout) == (0, "there is no run yet\n")
 
 
+async def test_an_empty_sink_is_told_of_in_one_line_and_is_no_fault(program):
+    said = f"{DATASET}: nothing is published in ./lake yet\n"
+    for command in (("verify",), ("verify", "--source")):
+        ended = await program(*command)
+        assert (ended.code, ended.stdout, ended.stderr) == (0, said, "")
+    assert (await program("verify", "--json")).document["datasets"][0]["parts"] == 0
+    ended = await program("ddl", "--dialect", "duckdb")
+    assert (ended.code, ended.stderr) == (0, said)
+    assert ended.stdout.startswith("CREATE OR REPLACE VIEW")
+
+
 async def test_status_shows_the_newest_run_last(program):
     narrowed = ("run", "--studio", "harbour-yoga", "--end", "2025-02-01", "--json")
     runs = [(await program(*narrowed)).document["run_id"] for _ in range(2)]

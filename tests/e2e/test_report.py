@@ -19,6 +19,8 @@ async def test_the_page_tells_of_the_last_run_and_of_every_month(tmp_path):
         written = await program("report", "--out", "report.html")
         printed = await program("report")
     assert "there is no run yet" in early.stdout
+    assert "<h2>Runs</h2>" not in early.stdout
+    assert "<h2>Runs</h2>" in printed.stdout
     assert (ran.code, written.code, written.stdout, printed.code) == (0, 0, "", 0)
     text = (tmp_path / "report.html").read_text()
     without_time = re.compile(r"written at [^<]*")

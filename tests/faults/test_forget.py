@@ -1,17 +1,22 @@
 """A person is forgotten while everything else happens: deaths at every step, runs at the same time, other people."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from exporter.app import Choice
+from exporter.core.erasure import Person
 from exporter.core.manifest import RunState
-from exporter.errors import StoreError
+from exporter.errors import PreconditionFailedError, StoreError
+from exporter.jobs.forget import Doors, Options
+from exporter.jobs.forget import forget as forget_with
 from tests.support.dying_store import DyingStore, RememberingStore, Trouble
 from tests.support.exports import END, START, bench, expected, groups, months, published, small_world
 from tests.support.forgotten import forget, holding, rest, somebody
 from tests.support.interrupted_store import InterruptedStore
 from tests.support.lives import assert_sound, comes_to_its_end, copied, lives, segments
+from tests.support.passing_store import PassingStore
 
 FULL = Choice(full=True)
 
@@ -131,6 +136,44 @@ async def test_staged_rows_of_a_dead_run_are_without_the_person_and_are_gone_on_
             await assert_sound(running, store, rest(running, customer))
         assert continued > 3
         assert 20 < step < MANY
+
+
+class ReplacedStore(PassingStore):
+    """Each of the first three times that a segment is put, somebody else was quicker."""
+
+    times = 3
+
+    async def put(self, key, data, *, condition=None):
+        if key.endswith(".arrow") and self.times:
+            self.times -= 1
+            raise PreconditionFailedError(f"{key}: was replaced")
+        return await super().put(key, data, condition=condition)
+
+
+async def test_a_segment_that_others_replace_is_tried_again_after_ever_longer_waits():
+    waits = []
+
+    async def wait(seconds):
+        waits.append(round(seconds, 1))
+        await asyncio.sleep(0)
+
+    async with bench(small_world(per_month=60)) as running:
+        customer = somebody(running.world)
+        store = RememberingStore()
+        assert await lives(running, store)
+        assert not await lives(running, DyingStore(store, at=23, trouble=Trouble.DIES_AFTER), FULL)
+        doors = Doors(store=ReplacedStore(store), clock=lambda: datetime.now(UTC), sleep=wait, random=lambda: 1.0)
+        options = Options(
+            receipt_id="receipt",
+            version="1.0",
+            compression="none",
+            datasets=running.app().datasets,
+            studios=frozenset(),
+            dry_run=False,
+        )
+        await forget_with(Person(values=frozenset({str(customer)})), options, doors)
+        assert await holding(store, customer) == []
+    assert waits == [0.1, 0.2, 0.4]
 
 
 async def test_a_run_that_dies_when_it_has_put_what_it_read_before_is_put_right_by_the_next():

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from exporter.api.base import Outcome
+from exporter.api.base import AttemptOutcome
 from exporter.app import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.partition import STAGING
@@ -127,7 +127,7 @@ async def test_what_came_before_a_run_was_stopped_is_not_asked_for_again(after):
 
     def stop_after_some(event):
         nonlocal answered
-        answered += isinstance(event, Attempted) and event.attempt.outcome is Outcome.OK
+        answered += isinstance(event, Attempted) and event.attempt.outcome is AttemptOutcome.OK
         if isinstance(event, Attempted) and answered == after:
             running_task.cancel()
 
@@ -147,7 +147,7 @@ async def test_what_was_being_staged_when_a_run_was_stopped_is_not_asked_for_aga
 
     def count(event):
         nonlocal answered
-        answered += isinstance(event, Attempted) and event.attempt.outcome is Outcome.OK
+        answered += isinstance(event, Attempted) and event.attempt.outcome is AttemptOutcome.OK
 
     class StoppedAtSegment(MemoryStore):
         stopped = False

@@ -211,7 +211,7 @@ DEFECTS: Sequence[Defect] = (
         "an attempt that failed is not counted",
         "api/client.py",
         "            self._on_attempt(\n",
-        "            outcome is Outcome.OK and self._on_attempt(\n",
+        "            outcome is AttemptOutcome.OK and self._on_attempt(\n",
     ),
 )
 

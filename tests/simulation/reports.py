@@ -101,7 +101,9 @@ class Reports:
         ):
             period = f"{start:%Y-%m}" if self._scenario.dataset.pivot is Pivot.MONTH else f"{start:%G-W%V}"
             for row in self._groups(task, Window(start, end)):
-                counts[period][_group(row)] += row["count"]
+                count = row["count"]
+                assert isinstance(count, int)
+                counts[period][_group(row)] += count
         return [
             {**group, "period_key": period, "count": counted[_group(group)]}
             for group in groups

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Any
 
 from exporter.api.answers import RawAnswer
 from exporter.core.answer import PageRequest
@@ -24,15 +25,15 @@ HARBOUR = Studio(id=StudioId("harbour-yoga"), credential=CREDENTIAL, provider_id
 MARCH = Window(date(2025, 3, 1), date(2025, 4, 1))
 
 
-def make_dataset(*columns: str, report: str = "attendance_strikes.grouped", **changes) -> Dataset:
+def make_dataset(*columns: str, report: str = "attendance_strikes.grouped", **changes: Any) -> Dataset:
     spec = REPORTS[report]
     chosen = spec.resolve(columns or ("customer_id", "status", "count"))
     return Dataset(name=DatasetName("strikes"), spec=spec, columns=chosen, every=Every.MONTH, **changes)
 
 
-def make_request(dataset: Dataset | None = None, **changes) -> PageRequest:
+def make_request(dataset: Dataset | None = None, **changes: Any) -> PageRequest:
     """The fourth page of March at Harbour Yoga, unless told otherwise."""
-    given = {"studio": HARBOUR, "window": MARCH, "offset": 300} | changes
+    given: dict[str, Any] = {"studio": HARBOUR, "window": MARCH, "offset": 300} | changes
     return PageRequest(dataset=dataset or make_dataset(), **given)
 
 
@@ -144,7 +145,7 @@ async def tiny_server(
 ) -> AsyncIterator[TinyServer]:
     """A real server on a free loopback port."""
     tiny = TinyServer(replies, at_once)
-    tasks: set[asyncio.Task] = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

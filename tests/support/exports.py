@@ -1,10 +1,11 @@
 """Whole exports in one process: the real program below the command line, against the sandbox, into any store."""
 
 import io
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ START, END = date(2025, 1, 1), date(2025, 4, 1)
 
 def small_world(studios: int = 2, **changes: object) -> World:
     """A few studios with one to three pages a month."""
-    given = {"start": date(2024, 12, 1), "end": date(2025, 5, 1), "per_month": 150} | changes
+    given: dict[str, Any] = {"start": date(2024, 12, 1), "end": date(2025, 5, 1), "per_month": 150} | changes
     return make_world(studios, seed=7, **given)
 
 
@@ -169,7 +170,7 @@ def expected(
     columns: Sequence[str] = DEFAULT_COLUMNS,
     *,
     studios: Sequence[int] | None = None,
-    **filters: object,
+    **filters: Collection[str | int] | str | int,
 ) -> list[tuple[object, ...]]:
     """What the source holds for *windows*, as `groups` shows it."""
     rows = [

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from exporter.api.limiter import Gate
 from exporter.core.lease import Lease, Process, parse_lease
@@ -17,8 +18,11 @@ from exporter.jobs.resume import Owner
 from exporter.jobs.tenure import Surroundings
 from exporter.store.base import Condition, ObjectInfo
 from exporter.store.memory import MemoryStore
+from tests.support.passing_store import PassingStore
 from tests.support.timed_api import TimedApi
 from tests.support.troubled_store import TroubledStore
+
+_T = TypeVar("_T")
 
 KEY = CredentialKey("key-1")
 OTHER = CredentialKey("key-2")
@@ -84,20 +88,18 @@ class World:
         return LeasedRun(self, f"run-{self.runs}", host=host, process=process, when_busy=when_busy, ahead_s=ahead_s)
 
 
-class _Mortal:
+class _Mortal(PassingStore):
     """The store as one process sees it: once that is dead, nothing it does has an effect, or an end."""
 
     def __init__(self, world: World, process: str) -> None:
+        super().__init__(world.store)
         self._world = world
         self._process = process
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        async def call(*args: object, **more: object) -> object:
-            if self._process not in self._world.living:
-                await asyncio.Event().wait()
-            return await getattr(self._world.store, name)(*args, **more)
-
-        return call
+    async def step(self, effect: Callable[[], Awaitable[_T]], *, is_put: bool = False) -> _T:
+        if self._process not in self._world.living:
+            await asyncio.Event().wait()
+        return await super().step(effect, is_put=is_put)
 
 
 class LeasedRun:

@@ -8,10 +8,10 @@ from datetime import date
 import pyarrow.parquet as pq
 
 from exporter.app import Choice
+from exporter.core.lease import Process
 from exporter.core.partition import STAGING
 from exporter.core.staged import SegmentRecord
 from exporter.jobs.events import PageStaged
-from exporter.jobs.resume import Owner
 from exporter.store.base import ObjectStore
 from exporter.tables.segment import decode_segment
 from tests.support.dying_store import Died, RememberingStore
@@ -20,7 +20,7 @@ from tests.support.exports import DEFAULT_COLUMNS, Bench, groups, published
 Rows = list[tuple[object, ...]]
 
 
-def nobody_runs(_owner: Owner) -> bool:
+def nobody_runs(_owner: Process) -> bool:
     """Every other run is dead, whatever process it names: here they all were this one."""
     return False
 

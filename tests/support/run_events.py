@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from exporter.api.base import Attempt, Outcome
+from exporter.api.base import Attempt, AttemptOutcome
 from exporter.core.answer import PageRequest
 from exporter.core.catalogue import REPORTS
 from exporter.core.ledger import Entry
@@ -36,7 +36,7 @@ def make_attempt(task: Task | None = None, **changes: object) -> Attempt:
     values: dict[str, object] = {
         "request": PageRequest(dataset=asked.dataset, studio=asked.studio, window=asked.window),
         "number": 1,
-        "outcome": Outcome.OK,
+        "outcome": AttemptOutcome.OK,
         "status": 200,
         "size_bytes": 1000,
         "seconds": 0.1,

@@ -298,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
     faults: ClassVar[deque[Fault | None]]
     exchanges: ClassVar[list[Exchange]]
     completing: ClassVar[threading.Lock]
-    done: ClassVar[OnDone]
+    done: ClassVar["staticmethod[[str, str], None]"]
 
     def _pass_through(self) -> None:
         self.close_connection = True

@@ -23,7 +23,7 @@ _PSEUDO = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml comes without types
     """YAML with `!Ref`, `!Sub` and their kin, which become `{"Ref": ...}`, `{"Fn::Sub": ...}`."""
 
 
@@ -53,7 +53,8 @@ class Template:
 
     def resource(self, logical_id: str) -> dict[str, Any]:
         """The properties of one resource, resolved."""
-        return self.resolve(self.body["Resources"][logical_id]["Properties"])
+        properties: dict[str, Any] = self.resolve(self.body["Resources"][logical_id]["Properties"])
+        return properties
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         """The properties of every resource of *kind*, by logical id."""

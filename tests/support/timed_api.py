@@ -3,7 +3,7 @@
 import asyncio
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -90,11 +90,6 @@ class TimedApi:
         empty = self._tokens < 1
         self._tokens -= not empty
         return empty
-
-
-def busiest_minute(seen: Sequence[float]) -> int:
-    """The most of the rising moments *seen* that lie in any sixty seconds."""
-    return max((bisect_left(seen, first + WINDOW_S) - number for number, first in enumerate(seen)), default=0)
 
 
 async def ask(gate: Gate, credential: CredentialKey, api: TimedApi) -> None:

@@ -115,7 +115,7 @@ def trino_server(folder: Path, bucket: S3Server, endpoint_url: str) -> Iterator[
         "config": folder / "config.properties",
         "user.timezone": "UTC",
     }
-    command = [
+    command: list[str | Path] = [
         JAVA,
         "-Xmx1500m",
         "--sun-misc-unsafe-memory-access=allow",

@@ -12,8 +12,8 @@ from exporter.core.manifest import RunState
 from exporter.core.plan import Plan, Task
 from exporter.core.studio import CredentialKey, Studio, StudioId
 from exporter.core.window import Every, cut
+from exporter.sandbox.rate import busiest_minute
 from tests.support.pages import dataset_of
-from tests.support.timed_api import busiest_minute
 from tests.support.timed_run import timed_run
 
 PAGE_ON_SCALING = Path(__file__).parents[2] / "docs" / "scaling.md"

@@ -16,7 +16,8 @@ from exporter.api import limiter
 from exporter.core.pace import Outcome, Pace
 from exporter.core.studio import CredentialKey
 from exporter.errors import CredentialError, RateLimitedError, RejectedError, SourceError, StudioError, UnavailableError
-from tests.support.timed_api import Minute, TimedApi, ask, busiest_minute, make_gate
+from exporter.sandbox.rate import busiest_minute
+from tests.support.timed_api import Minute, TimedApi, ask, make_gate
 from tests.support.virtual_time import run_virtual
 
 KEY = CredentialKey("key-1")

@@ -247,7 +247,7 @@ def test_every_difference_has_a_line():
         source=(total,),
         unconfigured=(StudioId("old"), StudioId("older")),
     )
-    text = verified_text([found])
+    text = verified_text([found], "./lake")
     assert text == (
         "d: 1 parts, 3 rows, sum 3\nd: 2 rows of people who are left out are withheld\n"
         "d: rows of studios that are not configured are among them: old, older\n"
@@ -263,6 +263,18 @@ def test_every_difference_has_a_line():
             "withheld": 2,
         }
     ]
+
+
+def test_a_dataset_without_a_part_is_said_to_be_unpublished_unless_its_parts_are_gone():
+    def found(**changes):
+        return replace(Verified(dataset="d", parts=0, rows=0, measure=0, differences=()), **changes)
+
+    assert verified_text([found()], "./lake") == "d: nothing is published in ./lake yet\n"
+    assert verified_text([found(), found(dataset="e", parts=1)], "./lake") == (
+        "d: nothing is published in ./lake yet\ne: 1 parts, 0 rows, sum 0\nno difference\n"
+    )
+    gone = verified_text([found(differences=("a part is gone",))], "./lake")
+    assert gone == "d: 0 parts, 0 rows, sum 0\ndifference: a part is gone\n1 differences\n"
 
 
 def test_each_check_says_whether_it_is_well():

@@ -40,6 +40,12 @@ def test_file_is_its_content_without_the_line_end(tmp_path, text):
     assert resolve(f"file:{path}", {}) == Secret("s3cret")
 
 
+def test_a_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("s3cret")
+    assert resolve("file:~/token", {}) == Secret("s3cret")
+
+
 def test_ssm_is_a_decrypted_parameter(aws):
     boto3.client("ssm").put_parameter(Name="/exporter/token", Value="s3cret", Type="SecureString")
     assert resolve("ssm:/exporter/token", {}) == Secret("s3cret")
@@ -89,6 +95,10 @@ def test_what_references_share_is_fetched_once(aws, monkeypatch):
         ("env:LINES", "env:LINES holds spaces or control characters; give the bare secret, without a word before it"),
         ("file:/nowhere/s", "file:/nowhere/s cannot be read (No such file or directory)"),
         ("file:/", "file:/ cannot be read (Is a directory)"),
+        (
+            "file:~no-such-user/s",
+            "file:~no-such-user/s begins with a home folder that there is not; write the whole path",
+        ),
         ("file:/dev/null", "file:/dev/null is empty"),
         ("file:/dev/zero", "file:/dev/zero is larger than 64 KiB"),
         ("env:QUOTED", "env:QUOTED stands in quotes; give the bare secret"),

@@ -120,6 +120,23 @@ async def test_of_two_that_end_at_once_the_newer_end_stands():
         assert (await marker(store)).run_id == "newer"
 
 
+async def test_after_each_conflict_the_wait_is_longer_and_after_ten_the_run_gives_up():
+    waits = []
+
+    async def wait(seconds):
+        waits.append(round(seconds, 1))
+        await asyncio.sleep(0)
+
+    async with bench() as b:
+        (manifest,) = await b.run()
+        older = replace(await marker(b.store), finished_at=manifest.ended_at - timedelta(days=1))
+        theirs = [replace(older, run_id=f"run-{n}").to_json() for n in range(10)]
+        ending = ending_of(b, MetBy(*theirs), sleep=wait, random=lambda: 1.0)
+        with pytest.raises(StoreError, match="others replaced it 10 times"):
+            await ending.conclude([notice_of(manifest, "record")])
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
+
+
 class Full(MemoryStore):
     """A store that takes everything but a marker."""
 

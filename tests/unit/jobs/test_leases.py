@@ -14,8 +14,8 @@ from exporter.core.partition import salt_key
 from exporter.errors import CredentialError, StoreError
 from exporter.jobs.events import Waiting
 from exporter.jobs.leases import WhenBusy
+from exporter.sandbox.rate import busiest_minute
 from tests.support.leased_runs import EPOCH, KEY, OTHER, World
-from tests.support.timed_api import busiest_minute
 from tests.support.virtual_time import run_virtual
 
 

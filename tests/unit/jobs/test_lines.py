@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from exporter.api.base import Outcome
+from exporter.api.base import AttemptOutcome
 from exporter.cli.bar import open_bar, sentence
 from exporter.core.manifest import RunState, Totals
 from exporter.core.reconcile import Reconciled
@@ -58,7 +58,7 @@ def planned():
 
 
 def attempted(outcome):
-    return Attempted(attempt=make_attempt(outcome=Outcome(outcome)))
+    return Attempted(attempt=make_attempt(outcome=AttemptOutcome(outcome)))
 
 
 def log_of(*events, objects=True, clock=None):

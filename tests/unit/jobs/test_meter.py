@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.api.base import Outcome
+from exporter.api.base import AttemptOutcome
 from exporter.jobs.events import Attempted, Ended, PageStaged, Planned, Refetched, TaskFetched
 from exporter.jobs.meter import Meter
 from tests.support.run_events import RUN_ID, make_attempt, make_manifest, make_plan_of, make_tasks
@@ -31,7 +31,7 @@ def begin(meter, *tasks):
 
 
 def attempt(meter, outcome="ok", number=1):
-    meter.note(Attempted(attempt=make_attempt(outcome=Outcome(outcome), number=number)))
+    meter.note(Attempted(attempt=make_attempt(outcome=AttemptOutcome(outcome), number=number)))
 
 
 def test_before_the_first_page_nothing_is_known_of_the_time_left(meter):

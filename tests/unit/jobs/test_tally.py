@@ -2,12 +2,12 @@
 
 import pytest
 
-from exporter.api.base import Outcome
+from exporter.api.base import AttemptOutcome
 from exporter.jobs.tally import Tally
 from tests.support.run_events import DATASET, make_attempt, make_tasks
 
 (TASK,) = make_tasks("harbour-yoga", months=1)
-FAILED, THROTTLED, OK = Outcome.FAILED, Outcome.THROTTLED, Outcome.OK
+FAILED, THROTTLED, OK = AttemptOutcome.FAILED, AttemptOutcome.THROTTLED, AttemptOutcome.OK
 
 
 def test_attempts_are_counted_by_task_and_are_taken_once():
