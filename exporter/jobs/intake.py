@@ -17,6 +17,7 @@ from exporter.core.answer import Format, Page
 from exporter.core.erasure import Suppressed
 from exporter.core.ledger import NOTHING_WITHHELD, Withheld
 from exporter.core.report import Dataset
+from exporter.core.staged import StagedPage
 from exporter.errors import DataError, ExporterError
 from exporter.tables import privacy
 from exporter.tables.assembly import Assembly
@@ -65,6 +66,22 @@ class Taken(NamedTuple):
     withheld: Withheld
     extras: tuple[str, ...]
     customer_columns: tuple[str, ...]
+
+    def staged_page(self) -> StagedPage:
+        """What a segment says of it."""
+        task, page = self.arrival.assembly.task, self.arrival.page
+        return StagedPage(
+            studio=task.studio.id,
+            window=task.window,
+            fetch_id=self.arrival.assembly.fetch_id,
+            offset=page.request.offset,
+            api_rows=self.api_rows,
+            rows=self.stored.num_rows,
+            total=page.total,
+            received_at=page.received_at,
+            withheld=self.withheld,
+            order=self.arrival.order,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

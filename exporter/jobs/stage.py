@@ -277,7 +277,7 @@ class Staging:
         seen = self.extra_columns.setdefault(dataset.name, {})
         for taken in Intake(dataset=dataset, hash_key=self._hash_key, suppressed=suppressed).take(arrivals):
             arrival = taken.arrival
-            page = _page_of(taken)
+            page = taken.staged_page()
             try:
                 if len(seen.keys() | taken.extras) > MOST_COLUMNS:
                     raise DataError(f"{arrival.page.request}: brought unasked columns beyond {MOST_COLUMNS} in all")
@@ -329,23 +329,6 @@ class Staging:
             sealed_at=self._clock(),
         )
         return seal, assembly.stored(rows)
-
-
-def _page_of(taken: Taken) -> StagedPage:
-    """What a segment says of a page."""
-    task, page = taken.arrival.assembly.task, taken.arrival.page
-    return StagedPage(
-        studio=task.studio.id,
-        window=task.window,
-        fetch_id=taken.arrival.assembly.fetch_id,
-        offset=page.request.offset,
-        api_rows=taken.api_rows,
-        rows=taken.stored.num_rows,
-        total=page.total,
-        received_at=page.received_at,
-        withheld=taken.withheld,
-        order=taken.arrival.order,
-    )
 
 
 def _by_dataset(batch: Sequence[Arrival]) -> Iterable[tuple[Dataset, list[Arrival]]]:
