@@ -22,8 +22,8 @@ from exporter.jobs.history import each_manifest, read_receipts
 from exporter.jobs.replace import sha256
 from exporter.jobs.total import ask_total
 from exporter.store.base import ObjectStore
-from exporter.tables.measure import sums_by_task
-from exporter.tables.parquet import decode_part
+from exporter.tables.measure import part_sums
+from exporter.tables.parquet import PartFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ async def verify(
 async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, found: _Found) -> None:
     try:
         data, _ = await store.get(partition.key)
-        table, ledger = await asyncio.to_thread(decode_part, data)
+        part = await asyncio.to_thread(PartFile, data)
+        rows, measure = await asyncio.to_thread(part_sums, part, dataset)
     except NotFoundError:
         return  # replaced this very moment by a run that is under way
     except DataError as error:
@@ -169,12 +170,11 @@ async def _look_at(store: ObjectStore, partition: Partition, dataset: Dataset, f
         found.differences.append(
             f"{partition.key}: its bytes are not those that were published at {records[0].published_at}"
         )
-    rows, measure = sums_by_task(table, dataset)
-    found.differences += _against_ledger(partition, ledger, rows, found.tasks)
+    found.differences += _against_ledger(partition, part.ledger, rows, found.tasks)
     for span, number in rows.items():
         found.rows[span] = found.rows.get(span, 0) + number
         found.measure[span] = found.measure.get(span, 0) + measure[span]
-    for entry in ledger.entries:
+    for entry in part.ledger.entries:
         found.rows.setdefault(entry.task, 0)
         found.measure.setdefault(entry.task, 0)
         if entry.withheld:

@@ -1,5 +1,6 @@
 """What the rows of a report add up to."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from exporter.core.ledger import TaskKey
 from exporter.core.report import Dataset
 from exporter.core.studio import StudioId
 from exporter.core.window import Window
+from exporter.tables.parquet import PartFile
 from exporter.tables.schema import COUNT, STUDIO_ID, WINDOW_END, WINDOW_START
 
 
@@ -24,13 +26,21 @@ def measure_of(table: pa.Table, dataset: Dataset) -> int:
     return pc.sum(table.column(COUNT)).as_py() or 0
 
 
-def sums_by_task(table: pa.Table, dataset: Dataset) -> tuple[Mapping[TaskKey, int], Mapping[TaskKey, int]]:
-    """Rows, and what they add up to, by studio and window."""
-    return task_sums(table, counted=is_counted(table, dataset))
+def part_sums(part: PartFile, dataset: Dataset) -> tuple[Counter[TaskKey], Counter[TaskKey]]:
+    """Rows of a part, and what they add up to, by studio and window; every value is read, and never all at once.
+
+    Raises:
+        DamagedError: they cannot be read.
+    """
+    rows, measure = Counter[TaskKey](), Counter[TaskKey]()
+    for piece in part.pieces():
+        for sums, found in zip((rows, measure), task_sums(piece, counted=is_counted(piece, dataset)), strict=True):
+            sums.update(found)
+    return rows, measure
 
 
 def task_sums(table: pa.Table, *, counted: bool) -> tuple[Mapping[TaskKey, int], Mapping[TaskKey, int]]:
-    """As `sums_by_task`, where it is known whether the rows are *counted*."""
+    """Rows, and what they add up to, by studio and window; where they are not *counted* each row is one."""
     aggregations: list[tuple[object, str]] = [([], "count_all")]
     if counted:
         aggregations.append((COUNT, "sum"))

@@ -185,16 +185,6 @@ class PartFile:
             return self._file.read(use_threads=False).replace_schema_metadata(None)
 
 
-def decode_part(data: bytes) -> tuple[pa.Table, Ledger]:
-    """What `encode_part` wrote; pages are held against their checksums.
-
-    Raises:
-        DamagedError: the bytes are cut short, damaged, or were written by another program.
-    """
-    file = PartFile(data)
-    return file.read(), file.ledger
-
-
 def read_ledger(tail: bytes, whole_size: int) -> Ledger | int:
     """The ledger, from the last bytes of an object alone.
 

@@ -11,6 +11,7 @@ from exporter.core.report import Dataset, DatasetName, GrainId
 from exporter.core.studio import StudioId
 from exporter.core.window import Every, Window
 from exporter.tables.fetched import Fetched
+from exporter.tables.parquet import PartFile
 from exporter.tables.pieces import Piece
 from exporter.tables.schema import part_schema, written_fields
 
@@ -74,6 +75,12 @@ def fetched(
     pieces = [Piece(table, start, min(2, table.num_rows - start)) for start in range(0, max(1, table.num_rows), 2)]
     studio, window = which
     return Fetched(studio=studio, window=window, run_id=run_id, exported_at=EXPORTED_AT, pieces=pieces)
+
+
+def decode_part(data: bytes) -> tuple[pa.Table, Ledger]:
+    """What `encode_part` wrote."""
+    file = PartFile(data)
+    return file.read(), file.ledger
 
 
 def ledger(*tasks: Task, grain: str = "0123456789abcdef") -> Ledger:

@@ -12,9 +12,9 @@ from exporter.errors import OutcomeUnknownError, StoreError
 from exporter.jobs.publish import Publisher
 from exporter.jobs.suppression import Suppression
 from exporter.store.memory import MemoryStore
-from exporter.tables.parquet import decode_part, encode_part
+from exporter.tables.parquet import encode_part
 from exporter.tables.swap import Swap
-from tests.support.parts import EXPORTED_AT, STRIKES, fetched, january, task
+from tests.support.parts import EXPORTED_AT, STRIKES, decode_part, fetched, january, task
 
 BAY = task("bay", january(1, 31))
 PARTITION = partition_of(STRIKES.name, BAY[1])

@@ -12,8 +12,9 @@ from exporter.core.ledger import Ledger
 from exporter.core.manifest import parse_manifest
 from exporter.errors import DataError
 from exporter.sandbox.options import SandboxOptions
-from exporter.tables.parquet import decode_part, encode_part
+from exporter.tables.parquet import encode_part
 from tests.support.exports import DATASET, bench, small_world
+from tests.support.parts import decode_part
 
 JANUARY = f"{DATASET}/month=2025-01/part-00000.parquet"
 FEBRUARY = f"{DATASET}/month=2025-02/part-00000.parquet"

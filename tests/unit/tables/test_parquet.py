@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from exporter.core.ledger import Ledger
 from exporter.errors import DataError
-from exporter.tables.parquet import LEDGER_KEY, decode_part, encode_part, read_ledger
-from tests.support.parts import STRIKES, dataset, january, ledger, part, task
+from exporter.tables.parquet import LEDGER_KEY, encode_part, read_ledger
+from tests.support.parts import STRIKES, dataset, decode_part, january, ledger, part, task
 
 TASK = task("harbour-yoga", january(1, 31))
 PART = part([(TASK, {"status": "open", "customer_id": n, "count": n + 1}) for n in range(20)])
