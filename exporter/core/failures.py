@@ -1,0 +1,32 @@
+"""Failures as a person reads them: what goes wrong with a studio in many windows for one reason is told once. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from exporter.core.summary import Failure
+
+_FIGURES = re.compile("[0-9]+")
+
+
+def reason_of(error: str) -> str:
+    """What the errors of a studio's windows have in common where the reason is the same.
+
+    They begin with the place and a colon, and may say how long or how often something was tried: neither is part of
+    the reason.
+    """
+    return _FIGURES.sub("", error.partition(": ")[2] or error)
+
+
+def failure_lines(failures: Iterable[Failure]) -> Sequence[str]:
+    """A line for each studio and reason: the first failure's error, and how many more windows are like it."""
+    alike: dict[tuple[str, str], list[Failure]] = {}
+    for failure in failures:
+        alike.setdefault((failure.studio, reason_of(failure.error)), []).append(failure)
+    return [_line(those) for those in alike.values()]
+
+
+def _line(alike: Sequence[Failure]) -> str:
+    first, *more = alike
+    if not more:
+        return first.error
+    return f"{first.error} (and {len(more):,} more of its windows, until {max(f.window_end for f in more)})"
