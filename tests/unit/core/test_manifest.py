@@ -1,7 +1,6 @@
 """Manifests come back as they were written, and add up."""
 
 import json
-import tracemalloc
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
@@ -175,6 +174,18 @@ def test_a_manifest_of_a_newer_version_is_refused_with_the_way_out():
 def test_what_is_no_manifest_is_refused(data):
     with pytest.raises(ValueError):  # noqa: PT011 - each has its own message
         parse_manifest(data)
+
+
+def test_reading_very_many_tasks_takes_little_more_than_their_text():
+    data = replace(MANIFEST, tasks=5000 * MANIFEST.tasks[:1]).to_json()
+    tracemalloc.start()
+    try:
+        parse_manifest(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # With a dictionary for each task at a time it would be four times as much.
+    assert peak < 2.5 * len(data)
 
 
 def test_what_json_cannot_say_has_no_place_in_a_manifest():
