@@ -38,7 +38,7 @@ from exporter.errors import UsageError
 from exporter.jobs import beginning, crew, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
-from exporter.jobs.history import read_ledgers, read_manifests
+from exporter.jobs.history import each_manifest, read_ledgers
 from exporter.jobs.leases import Leases
 from exporter.jobs.meter import Meter
 from exporter.jobs.resume import Owner
@@ -218,10 +218,11 @@ class App:
             await self.ending(observer).conclude([notice_of(m, r) for m, r in zip(manifests, records, strict=True)])
         return manifests
 
-    async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
-        """The last runs of each dataset, oldest first."""
-        found = [m for d in self._datasets_of(choice) for m in await read_manifests(self.store, d.name, last=last)]
-        return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
+    async def history(self, choice: Choice, last: int) -> AsyncIterator[Manifest]:
+        """The last runs of each dataset, dataset by dataset, oldest first: they need not be in memory at once."""
+        for dataset in self._datasets_of(choice):
+            async for manifest in each_manifest(self.store, dataset.name, last=last):
+                yield manifest
 
     async def ledgers(self, choice: Choice) -> Mapping[Partition, Ledger]:
         """What is published, partition by partition, as the parts themselves say."""

@@ -26,12 +26,19 @@ from exporter.cli.render import (
     verified_text,
 )
 from exporter.core.manifest import Change, RunState, TaskState, Totals
-from exporter.core.moved import what_moved
+from exporter.core.moved import moves_of, what_moved
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import ColumnType
 from exporter.core.shards import Shard
 from exporter.core.studio import StudioId
-from exporter.core.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
+from exporter.core.summary import (
+    least_requests,
+    summarise_manifest,
+    summarise_plan,
+    summarise_run,
+    summarise_runs,
+    worst,
+)
 from exporter.core.window import Window
 from exporter.jobs.doctor import Check
 from exporter.jobs.meter import Meter
@@ -122,7 +129,7 @@ def test_json_refuses_what_it_cannot_say():
 
 def test_runs_are_shown_newest_last_and_only_as_many_as_asked_for():
     manifests = [make_manifest(run_id=f"2026030{day}T000000Z-0", dataset=name) for day in (3, 1, 2) for name in "ab"]
-    runs = summarise_runs(manifests, 2)
+    runs = summarise_runs(map(summarise_manifest, manifests), 2)
     assert [run.run_id[:8] for run in runs] == ["20260302", "20260303"]
     assert [len(run.datasets) for run in runs] == [2, 2]
     assert len(history_grid(runs).rows) == 4
@@ -229,7 +236,7 @@ def test_the_summary_of_a_run_that_agrees_gives_no_advice():
 def test_what_moved_is_shown_by_run_and_by_age():
     change = Change(rows_added=1, rows_gone=2, rows_recounted=3, measure_change=-4)
     manifests = [make_manifest(make_record(changed=change), run_id=f"run-{n}") for n in range(3)]
-    (found,) = what_moved(manifests, 35)
+    (found,) = what_moved(list(map(moves_of, manifests)), 35)
     grid = changes_run_grid(found, 2)
     assert grid.rows == tuple((f"run-{n}", "2026-03-01 12:00:00", 1, 1, 1, 2, 3, -4) for n in (1, 2))
     assert [row[0] for row in changes_age_grid(found).rows] == ["0-7", "8-14", "15-35", "36-90", "91 or more"]
@@ -296,7 +303,11 @@ def test_unasked_columns_have_the_catalogues_type_where_it_knows_them():
         make_manifest(extra_columns=("colour",)),
         make_manifest(dataset="other", extra_columns=("size",)),
     ]
-    assert extra_columns(DATASET, manifests) == (("venue_id", ColumnType.INT64), ("colour", ColumnType.STRING))
+    came = [(m.dataset, m.extra_columns) for m in manifests]
+    assert extra_columns(DATASET, came) == (
+        ("venue_id", ColumnType.INT64),
+        ("colour", ColumnType.STRING),
+    )
 
 
 def test_times_are_told_in_utc():
