@@ -1,6 +1,7 @@
 """Manifests come back as they were written, and add up."""
 
 import json
+import tracemalloc
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
