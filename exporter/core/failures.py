@@ -2,8 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from exporter.core.summary import Failure
+from exporter.core.text import some
+from exporter.core.window import Window, unbroken
+
+#: Ranges of days that are named in a line at most; most failures follow each other.
+_NAMED = 5
 
 _FIGURES = re.compile("[0-9]+")
 
@@ -18,7 +24,7 @@ def reason_of(error: str) -> str:
 
 
 def failure_lines(failures: Iterable[Failure]) -> Sequence[str]:
-    """A line for each studio and reason: the first failure's error, and how many more windows are like it."""
+    """A line for each studio and reason: the first failure's error, and which windows are like it."""
     alike: dict[tuple[str, str], list[Failure]] = {}
     for failure in failures:
         alike.setdefault((failure.studio, reason_of(failure.error)), []).append(failure)
@@ -26,7 +32,8 @@ def failure_lines(failures: Iterable[Failure]) -> Sequence[str]:
 
 
 def _line(alike: Sequence[Failure]) -> str:
-    first, *more = alike
-    if not more:
-        return first.error
-    return f"{first.error} (and {len(more):,} more of its windows, until {max(f.window_end for f in more)})"
+    if len(alike) == 1:
+        return alike[0].error
+    windows = sorted(Window(date.fromisoformat(f.window_start), date.fromisoformat(f.window_end)) for f in alike)
+    days = [str(span) for span in unbroken(windows)]
+    return f"{alike[0].error} (alike in {len(alike):,} windows: {some(days, _NAMED)})"

@@ -266,7 +266,8 @@ async def test_a_refused_token_fails_its_own_studio_and_doctor_says_so(tmp_path)
     assert {failure["studio"] for failure in dataset["failures"]} == {"juniper-pilates"}
     assert all("401" in failure["error"] for failure in dataset["failures"])
     assert dataset["totals"]["published"] + dataset["totals"]["empty"] == 2
-    assert text.stdout.count("failed: juniper-pilates") == 2
+    assert text.stdout.count("failed: juniper-pilates") == 1
+    assert "(alike in 2 windows: 2025-01-01..2025-03-01)\n" in text.stdout
     assert doctor.code == 1
     assert "problem  credential of juniper-pilates: " in doctor.stdout
 

@@ -20,10 +20,17 @@ def test_a_refused_studio_has_one_line_for_all_its_windows():
     refused = [failure("harbour-yoga", month, "the API refused the credential (401)") for month in range(1, 12)]
     assert failure_lines(refused) == [
         (
-            "harbour-yoga 2025-01 page 1: the API refused the credential (401) (and 10 more of its windows, until"
-            " 2025-12-01)"
+            "harbour-yoga 2025-01 page 1: the API refused the credential (401) (alike in 11 windows:"
+            " 2025-01-01..2025-12-01)"
         )
     ]
+
+
+def test_windows_that_do_not_follow_each_other_are_named_up_to_a_number():
+    (line,) = failure_lines([failure("a", month, "still 503") for month in (1, 2, 5)])
+    assert line.endswith("still 503 (alike in 3 windows: 2025-01-01..2025-03-01, 2025-05)")
+    (line,) = failure_lines([failure("a", month, "still 503") for month in (9, 1, 3, 5, 7, 11)])
+    assert line.endswith("(alike in 6 windows: 2025-01, 2025-03, 2025-05, 2025-07, 2025-09 and 1 more)")
 
 
 def test_a_failure_that_is_alone_is_told_as_it_is():
