@@ -5,6 +5,7 @@ is imported when it is used: aiohttp where the API is asked, boto3 where somethi
 """
 
 import asyncio
+import difflib
 import functools
 import random
 import secrets as entropy
@@ -32,11 +33,12 @@ from exporter.core.plan import Plan, Scope
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
 from exporter.core.studio import Studio, StudioId, local_day
+from exporter.core.text import some
 from exporter.errors import UsageError
 from exporter.jobs import beginning, crew, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
-from exporter.jobs.history import read_ledgers, read_manifests
+from exporter.jobs.history import each_manifest, read_ledgers
 from exporter.jobs.leases import Leases
 from exporter.jobs.meter import Meter
 from exporter.jobs.resume import Owner
@@ -51,6 +53,9 @@ from exporter.telemetry.environment import Telemetry, off, telemetry_of
 from exporter.telemetry.watch import watched
 
 _V = TypeVar("_V")
+
+#: Studios and datasets that a message names at most.
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +220,11 @@ class App:
             await self.ending(observer).conclude([notice_of(m, r) for m, r in zip(manifests, records, strict=True)])
         return manifests
 
-    async def history(self, choice: Choice, last: int) -> tuple[Manifest, ...]:
-        """The last runs of each dataset, oldest first."""
-        found = [m for d in self._datasets_of(choice) for m in await read_manifests(self.store, d.name, last=last)]
-        return tuple(sorted(found, key=lambda manifest: (manifest.run_id, manifest.dataset)))
+    async def history(self, choice: Choice, last: int) -> AsyncIterator[Manifest]:
+        """The last runs of each dataset, dataset by dataset, oldest first: they need not be in memory at once."""
+        for dataset in self._datasets_of(choice):
+            async for manifest in each_manifest(self.store, dataset.name, last=last):
+                yield manifest
 
     async def ledgers(self, choice: Choice) -> Mapping[Partition, Ledger]:
         """What is published, partition by partition, as the parts themselves say."""
@@ -349,8 +355,11 @@ def open_place(settings: Settings, url: str) -> ObjectStore:
 def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise UsageError(f'--{what}: "{unknown[0]}" is not configured; configured are {", ".join(known)}')
-    return tuple(value for name, value in known.items() if not names or name in names)
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        way_out = f"did you mean {near[0]}?" if near else f"configured are {some(known, _NAMED)}"
+        raise UsageError(f'--{what}: "{unknown[0]}" is not configured; {way_out}')
+    chosen = set(names)
+    return tuple(value for name, value in known.items() if not names or name in chosen)
 
 
 def _tell_nobody(_attempt: Attempt) -> None:

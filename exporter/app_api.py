@@ -46,8 +46,12 @@ def make_leases(
     def name_of(credential: CredentialKey, salt: bytes) -> str:
         return hmac.new(salt, credentials[credential].reveal().encode(), hashlib.sha256).hexdigest()[:32]
 
+    sharing: dict[CredentialKey, list[Studio]] = {}
+    for studio in studios:
+        sharing.setdefault(studio.credential, []).append(studio)
+
     def where(credential: CredentialKey) -> str:
-        return describe_credential([studio for studio in studios if studio.credential == credential])
+        return describe_credential(sharing[credential])
 
     doors = Doors(
         observer=observer,

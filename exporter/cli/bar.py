@@ -1,4 +1,7 @@
-"""A live bar on stderr: pages, rows, use of the rate limit, time left, failures; it leaves the failures behind."""
+"""A live bar on stderr: pages, rows, use of the rate limit, time left, failures; it leaves the failures behind.
+
+What fails for one reason in many windows of a studio is told once.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.cli.render import duration
+from exporter.core.failures import reason_of
 from exporter.core.text import printable
-from exporter.jobs.events import Event, Observer
+from exporter.jobs.events import Event, Observer, TaskFetched
 from exporter.jobs.lines import describe
 from exporter.jobs.meter import Meter, Snapshot
 
@@ -44,9 +48,16 @@ def open_bar(meter: Meter, console: Console | None = None) -> Iterator[Observer]
         redirect_stderr=False,
     )
 
+    told: set[tuple[str, str, str]] = set()
+
     def observe(event: Event) -> None:
         with lock:
             meter.note(event)
+        if isinstance(event, TaskFetched) and event.error:
+            reason = event.task.dataset.name, event.task.studio.id, reason_of(event.error)
+            if reason in told:
+                return
+            told.add(reason)
         line = describe(event)
         if line and line.level != "info" and line.event != "ended":
             live.console.print(Text(printable(line.message), style="red" if line.level == "error" else "yellow"))

@@ -1,7 +1,7 @@
 """The commands that need a configuration: each reads it, calls one job, and shows what came of it."""
 
 from argparse import Namespace
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,11 +16,18 @@ from exporter.cli.grid import show
 from exporter.cli.output import emit, tell
 from exporter.cli.progress import complain, log_style, open_progress
 from exporter.config.load import load_settings
-from exporter.core.manifest import Manifest, RunState
-from exporter.core.moved import what_moved
+from exporter.core.manifest import RunState
+from exporter.core.moved import moves_of, what_moved
 from exporter.core.partition import partitions_prefix, receipt_key
 from exporter.core.report import ColumnType, Dataset
-from exporter.core.summary import RunSummary, least_requests, summarise_plan, summarise_run, summarise_runs
+from exporter.core.summary import (
+    RunSummary,
+    least_requests,
+    summarise_manifest,
+    summarise_plan,
+    summarise_run,
+    summarise_runs,
+)
 from exporter.core.text import printable
 from exporter.errors import ExporterError, UsageError
 from exporter.jobs.doctor import Check
@@ -127,7 +134,7 @@ async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
         return await _changes(args, environ)
     last = args.last or RUNS_SHOWN
     async with open_configured(args, environ) as app:
-        runs = summarise_runs(await app.history(choice_of(args), last), last)
+        runs = summarise_runs([summarise_manifest(m) async for m in app.history(choice_of(args), last)], last)
     if args.json:
         emit(render.to_json({"runs": runs}))
     elif runs:
@@ -140,7 +147,8 @@ async def status(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 async def _changes(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     last = args.last or RUNS_LEARNT_FROM
     async with open_configured(args, environ) as app:
-        found = what_moved(await app.history(choice_of(args), last), app.settings.windows.lookback_days)
+        moves = [moves_of(manifest) async for manifest in app.history(choice_of(args), last)]
+        found = what_moved(moves, app.settings.windows.lookback_days)
     if args.json:
         emit(render.to_json({"changes": found}))
         return ExitCode.OK
@@ -187,7 +195,7 @@ async def forget(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
 async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
     """Print the table definitions."""
     async with open_configured(args, environ) as app:
-        manifests = await app.history(choice_of(args), _RUNS_WITH_EXTRAS)
+        came = [(m.dataset, m.extra_columns) async for m in app.history(choice_of(args), _RUNS_WITH_EXTRAS)]
         chosen = [d for d in app.datasets if not args.datasets or d.name in args.datasets]
         settings = app.settings
         for dataset in chosen:
@@ -199,7 +207,7 @@ async def ddl(args: Namespace, environ: Mapping[str, str]) -> ExitCode:
             location(settings.sink.url),
             Dialect(args.dialect),
             f"{settings.windows.start:%Y-%m}",
-            extra_columns(dataset, manifests),
+            extra_columns(dataset, came),
         )
         for dataset in chosen
     ]
@@ -215,12 +223,15 @@ def location(sink_url: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def extra_columns(dataset: Dataset, manifests: Sequence[Manifest]) -> tuple[tuple[str, ColumnType], ...]:
-    """Columns of *dataset* that came without being asked for; of a type that the catalogue does not know, strings."""
+def extra_columns(dataset: Dataset, came: Iterable[tuple[str, Sequence[str]]]) -> tuple[tuple[str, ColumnType], ...]:
+    """Columns of *dataset* that came without being asked for; of a type that the catalogue does not know, strings.
+
+    Args:
+        dataset: whose columns.
+        came: names of such columns, run by run, beside the name of the dataset.
+    """
     types = {column.name: column.type for column in dataset.spec.columns}
-    names = dict.fromkeys(
-        name for manifest in manifests if manifest.dataset == dataset.name for name in manifest.extra_columns
-    )
+    names = dict.fromkeys(name for where, columns in came if where == dataset.name for name in columns)
     return tuple((name, types.get(name, ColumnType.STRING)) for name in names)
 
 

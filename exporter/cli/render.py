@@ -5,19 +5,22 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from exporter.cli.grid import Grid
+from exporter.core.failures import failure_lines
 from exporter.core.jsonable import jsonable
 from exporter.core.manifest import Change, RunState
 from exporter.core.moved import AgeBand, DatasetChanges
 from exporter.core.receipt import Receipt
 from exporter.core.shards import Shard
 from exporter.core.summary import DatasetSummary, PlanSummary, RunSummary
-from exporter.core.text import printable
+from exporter.core.text import printable, some
 from exporter.jobs.doctor import Check
 from exporter.jobs.meter import Meter
 from exporter.jobs.verify import Verified
 
 #: Studios that are named where a credential has many.
 _NAMED = 3
+#: Lines of one kind that a person is shown at most.
+MOST_LINES = 50
 _KILO = 1000
 _MINUTE_S = 60
 #: How the columns of a change are headed.
@@ -47,18 +50,21 @@ def size(size_bytes: int) -> str:
 
 
 def plan_grid(plan: PlanSummary) -> Grid:
-    """What each credential has to do."""
+    """What each credential has to do; where there are many, those with the most requests."""
+    loads = plan.credentials
+    if len(loads) > MOST_LINES:
+        loads = tuple(sorted(loads, key=lambda load: -load.least_requests)[:MOST_LINES])
     return Grid(
         columns=("credential", "studios", "tasks", "least requests", "least time"),
         rows=tuple(
             (
                 load.credential,
-                _some(load.studios),
+                some(load.studios, _NAMED),
                 load.tasks,
                 load.least_requests,
                 duration(load.least_seconds),
             )
-            for load in plan.credentials
+            for load in loads
         ),
     )
 
@@ -68,6 +74,10 @@ def plan_text(plan: PlanSummary) -> str:
     lines = []
     if plan.continued:
         lines.append(f"{plan.continued:,} tasks were published by the stopped run that this one goes on with")
+    if len(plan.credentials) > MOST_LINES:
+        lines.append(
+            f"of {len(plan.credentials):,} credentials, the {MOST_LINES} with the most requests; --json has all"
+        )
     if plan.tasks:
         lines.append(f"{plan.tasks:,} tasks to fetch, {plan.settled:,} settled")
         lines.append(
@@ -80,11 +90,12 @@ def plan_text(plan: PlanSummary) -> str:
 
 
 def shards_grid(shards: Sequence[Shard]) -> Grid:
-    """What each shard has to do."""
+    """What each shard has to do; of many, the first ones, between which there is little difference."""
     return Grid(
         columns=("shard", "studios", "requests", "least time"),
         rows=tuple(
-            (shard.index, len(shard.studios), shard.requests, duration(shard.minutes * _MINUTE_S)) for shard in shards
+            (shard.index, len(shard.studios), shard.requests, duration(shard.minutes * _MINUTE_S))
+            for shard in shards[:MOST_LINES]
         ),
     )
 
@@ -140,8 +151,8 @@ def outcome_lines(run: RunSummary) -> list[str]:
         lines += _moved_lines(entry) + _reconciled_lines(entry)
     if totals.withheld:
         lines.append(f"{totals.withheld:,} rows of people who are left out were withheld")
-    failures = [(entry.dataset, failure) for entry in run.datasets for failure in entry.failures]
-    lines += [f"failed: {printable(failure.error)}" for _, failure in failures]
+    failures = [line for entry in run.datasets for line in failure_lines(entry.failures)]
+    lines += [f"failed: {printable(line)}" for line in failures]
     if failures:
         lines.append("run again to retry just these")
     if run.state is RunState.INTERRUPTED:
@@ -168,7 +179,7 @@ def _reconciled_lines(entry: DatasetSummary) -> list[str]:
         return []
     agreeing = sum(record.agrees for record in entry.reconciled)
     lines = [f"{entry.dataset}: {agreeing:,} of {len(entry.reconciled):,} totals agree with the API's own"]
-    lines += [f"warning: {printable(str(record))}" for record in entry.reconciled if not record.agrees]
+    lines += _first([f"warning: {printable(str(record))}" for record in entry.reconciled if not record.agrees])
     if agreeing < len(entry.reconciled):
         lines.append(
             "a report may change while a run reads it; if the next run says the same, fetch everything with --full"
@@ -260,12 +271,12 @@ def verified_text(verified: Sequence[Verified], sink: str) -> str:
         if found.withheld:
             lines.append(f"{found.dataset}: {found.withheld:,} rows of people who are left out are withheld")
         if found.unconfigured:
-            names = printable(", ".join(found.unconfigured))
+            names = printable(some(found.unconfigured, MOST_LINES))
             lines.append(f"{found.dataset}: rows of studios that are not configured are among them: {names}")
         agreeing = sum(total.agrees for total in found.source)
         if found.source:
             lines.append(f"{found.dataset}: {agreeing:,} of {len(found.source):,} totals agree with the API's own")
-        lines += [f"difference: {printable(difference)}" for difference in found.differences]
+        lines += _first([f"difference: {printable(difference)}" for difference in found.differences])
     number = sum(len(found.differences) for found in verified)
     if number:
         lines.append(f"{number:,} differences")
@@ -292,12 +303,18 @@ def receipt_text(receipt: Receipt, key: str | None) -> str:
 
 
 def checks_text(checks: Sequence[Check]) -> str:
-    """A line for each check."""
-    return "".join(
-        f"{'ok     ' if check.ok else 'problem'}  {check.name}: {printable(check.detail)}\n" for check in checks
-    )
+    """A line for each check; where very many are well, only the first ones of these."""
+    left_out = {check.name for check in [check for check in checks if check.ok][MOST_LINES:]}
+    lines = [
+        f"{'ok     ' if check.ok else 'problem'}  {check.name}: {printable(check.detail)}"
+        for check in checks
+        if check.name not in left_out
+    ]
+    lines += [f"ok       {len(left_out):,} more"] if left_out else []
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+def _first(lines: Sequence[str]) -> list[str]:
+    """*lines*, cut where a person would no longer read them."""
+    left_out = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([f"and {left_out:,} more; --json has all"] if left_out > 0 else [])]

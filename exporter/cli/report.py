@@ -13,10 +13,10 @@ from exporter.cli.grid import Grid
 from exporter.cli.html import Section, page
 from exporter.cli.output import emit
 from exporter.core.ledger import Ledger
-from exporter.core.moved import DatasetChanges, what_moved
+from exporter.core.moved import DatasetChanges, moves_of, what_moved
 from exporter.core.partition import Partition
 from exporter.core.report import DatasetName
-from exporter.core.summary import RunSummary, summarise_runs
+from exporter.core.summary import RunSummary, summarise_manifest, summarise_runs
 from exporter.errors import UsageError
 
 
@@ -40,10 +40,10 @@ def _write(path: str, text: str) -> None:
 
 async def _page(app: App, args: Namespace) -> str:
     choice = choice_of(args)
-    manifests = await app.history(choice, RUNS_LEARNT_FROM)
-    runs = summarise_runs(manifests, RUNS_SHOWN)
+    told = [(summarise_manifest(m), moves_of(m)) async for m in app.history(choice, RUNS_LEARNT_FROM)]
+    runs = summarise_runs([summary for summary, _ in told], RUNS_SHOWN)
     ledgers = await app.ledgers(choice)
-    moved = what_moved(manifests, app.settings.windows.lookback_days)
+    moved = what_moved([moves for _, moves in told], app.settings.windows.lookback_days)
     now = datetime.now(UTC)
     sections = [
         _last_run(runs),

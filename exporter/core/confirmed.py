@@ -6,9 +6,11 @@ published the window since, it says nothing.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 from exporter.core.jsonable import parse_moment
@@ -47,10 +49,15 @@ class Confirmations:
     """One confirmation for each window at most, sorted by studio and window."""
 
     items: tuple[Confirmation, ...] = ()
+    _by_task: Mapping[TaskKey, Confirmation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, since there may be as many as tasks, and each partition's ledger is held against them.
+        object.__setattr__(self, "_by_task", {item.task: item for item in self.items})
 
     def merge(self, new: Iterable[Confirmation]) -> "Confirmations":
         """With *new*; of two about one entry the later one stays, and one about another entry gives way."""
-        found = {item.task: item for item in self.items}
+        found = dict(self._by_task)
         for item in new:
             old = found.get(item.task)
             if old is None or old.published_by != item.published_by or old.began_at < item.began_at:
@@ -73,10 +80,9 @@ class Confirmations:
         """*ledger*, with the entries that are confirmed as if the confirming run had published them."""
         if not self.items:
             return ledger
-        found = {item.task: item for item in self.items}
         entries = []
         for entry in ledger.entries:
-            item = found.get(entry.task)
+            item = self._by_task.get(entry.task)
             if item and item.published_by == entry.run_id and item.began_at > entry.began_at:
                 entries.append(replace(entry, run_id=item.run_id, began_at=item.began_at))
             else:
@@ -112,12 +118,14 @@ def parse_confirmations(data: bytes) -> Confirmations:
         if document["confirmed_version"] != _VERSION:
             raise ValueError(f"version {document['confirmed_version']} instead of {_VERSION}")
         runs = [(run_id, parse_moment(began)) for run_id, began in document["runs"]]
+        # Most windows are those of many studios, and were published by few runs: kept once.
+        window = cache(_window)
         return Confirmations(
             tuple(
                 Confirmation(
-                    studio=StudioId(studio),
-                    window=Window(date.fromisoformat(start), date.fromisoformat(end)),
-                    published_by=published_by,
+                    studio=StudioId(sys.intern(studio)),
+                    window=window(start, end),
+                    published_by=sys.intern(published_by),
                     run_id=runs[run][0],
                     began_at=runs[run][1],
                 )
@@ -126,3 +134,7 @@ def parse_confirmations(data: bytes) -> Confirmations:
         )
     except (KeyError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"not a list of confirmed windows: {error}") from error
+
+
+def _window(start: str, end: str) -> Window:
+    return Window(date.fromisoformat(start), date.fromisoformat(end))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.reconcile import Reconciled
@@ -205,7 +205,8 @@ def parse_manifest(data: bytes) -> Manifest:
         ValueError: it is none, or one of a newer version of this program.
     """
     try:
-        document = json.loads(data)
+        # A task is a record as soon as it is read: as a dictionary it is ten times as large, and there may be 100,000.
+        document = json.loads(data, object_hook=_task_or_as_it_is)
         version = document.pop("manifest_version")
         if version > MANIFEST_VERSION:
             raise ValueError(f"manifest version {version} is newer than {MANIFEST_VERSION}; update this program")
@@ -216,7 +217,7 @@ def parse_manifest(data: bytes) -> Manifest:
                 "started_at": parse_moment(document["started_at"]),
                 "ended_at": parse_moment(document["ended_at"]),
                 "continues": tuple(document["continues"]),
-                "tasks": tuple(_parse_task(t) for t in document["tasks"]),
+                "tasks": tuple(_task(t) for t in document["tasks"]),
                 "objects": tuple(parse_object(o) for o in document["objects"]),
                 "extra_columns": tuple(document["extra_columns"]),
                 "reconciled": tuple(Reconciled(**r) for r in document["reconciled"]),
@@ -227,7 +228,16 @@ def parse_manifest(data: bytes) -> Manifest:
         raise ValueError(f"not a manifest: {error}") from error
 
 
-def _parse_task(document: Mapping[str, Any]) -> TaskRecord:
+def _task(value: object) -> TaskRecord:
+    if not isinstance(value, TaskRecord):
+        raise TypeError("a task without a window")
+    return value
+
+
+def _task_or_as_it_is(document: dict[str, Any]) -> TaskRecord | dict[str, Any]:
+    """What the JSON of a manifest holds: its tasks are told from all else by their windows."""
+    if "window_start" not in document:
+        return document
     changed = document["changed"]
     return TaskRecord(
         **{
@@ -251,10 +261,19 @@ def parse_object(document: Mapping[str, Any]) -> ObjectRecord:
     )
 
 
-def sum_totals(manifests: Sequence[Manifest]) -> Totals:
+class Counted(Protocol):
+    """What a manifest and a summary of one have in common."""
+
+    @property
+    def totals(self) -> Totals:
+        """The sums over one dataset, or over several."""
+        ...
+
+
+def sum_totals(datasets: Sequence[Counted]) -> Totals:
     """Over all datasets of one run; they ran side by side, so the seconds are the longest."""
-    total = sum((m.totals for m in manifests), Totals())
-    seconds = max((m.totals.seconds for m in manifests), default=0.0)
+    total = sum((one.totals for one in datasets), Totals())
+    seconds = max((one.totals.seconds for one in datasets), default=0.0)
     return Totals(**{**asdict(total), "seconds": seconds})
 
 

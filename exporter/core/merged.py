@@ -14,6 +14,7 @@ from exporter.core.manifest import Manifest, ObjectRecord, RunState, TaskRecord,
 from exporter.core.reply import State
 from exporter.core.shards import Shard, ShardedPlan, shard_name
 from exporter.core.summary import RunSummary, summarise_run
+from exporter.core.text import some
 
 #: Shards and studios that are named in a sentence at most.
 _NAMED = 10
@@ -198,9 +199,9 @@ def _sentence(
 ) -> str:
     parts = [f"{state}: {shards - len(not_ok)} of {shards} shards ended well"]
     if not_ok:
-        parts.append("the others: " + _some([f"{end.shard} {end.state}{_why(end)}" for end in not_ok]))
+        parts.append("the others: " + some([f"{end.shard} {end.state}{_why(end)}" for end in not_ok], _NAMED))
     if failed:
-        parts.append(f"{len(failed)} studios are not whole: " + _some(failed))
+        parts.append(f"{len(failed)} studios are not whole: " + some(failed, _NAMED))
     if verified is not State.OK:
         parts.append(f"verify: {verified or 'not done'}")
     return "; ".join(parts)
@@ -208,8 +209,3 @@ def _sentence(
 
 def _why(end: ShardEnd) -> str:
     return f" ({end.error})" if end.error else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -1,7 +1,7 @@
 """What the manifests of many runs say of how long rows still change after the end of their window."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from exporter.core.manifest import Change, Manifest, TaskRecord
@@ -67,37 +67,68 @@ class DatasetChanges:
     ages: tuple[AgeBand, ...]
 
 
-def what_moved(manifests: Sequence[Manifest], lookback_days: int) -> tuple[DatasetChanges, ...]:
-    """What *manifests*, oldest first, say of each of their datasets."""
-    names = dict.fromkeys(manifest.dataset for manifest in manifests)
-    return tuple(_of_dataset(name, [m for m in manifests if m.dataset == name], lookback_days) for name in names)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moves:
+    """What one run says of one dataset.
+
+    Attributes:
+        dataset: its name.
+        run: what it found changed.
+        ages: the same, by age.
+        oldest_change_days: the greatest age of a window that was found changed; None where none was.
+    """
+
+    dataset: str
+    run: RunChanges
+    ages: tuple[AgeBand, ...]
+    oldest_change_days: int | None
 
 
-def _of_dataset(name: str, manifests: Sequence[Manifest], lookback_days: int) -> DatasetChanges:
-    runs = []
-    aged: list[tuple[int, Change]] = []
-    for manifest in manifests:
-        found = [(_age_days(task, manifest), task.changed) for task in manifest.tasks if task.changed is not None]
-        aged += found
-        runs.append(
-            RunChanges(
-                run_id=manifest.run_id,
-                started_at=manifest.started_at,
-                refetched=len(found),
-                changed=sum(bool(change) for _, change in found),
-                change=_sum(change for _, change in found),
-            )
-        )
-    oldest = max((age for age, change in aged if change), default=None)
+def moves_of(manifest: Manifest) -> Moves:
+    """What *manifest* says, without its tasks: that of many runs may be in memory."""
+    aged = [(_age_days(task, manifest), task.changed) for task in manifest.tasks if task.changed is not None]
+    return Moves(
+        dataset=manifest.dataset,
+        run=RunChanges(
+            run_id=manifest.run_id,
+            started_at=manifest.started_at,
+            refetched=len(aged),
+            changed=sum(bool(change) for _, change in aged),
+            change=_sum(change for _, change in aged),
+        ),
+        ages=tuple(_bands(aged)),
+        oldest_change_days=max((age for age, change in aged if change), default=None),
+    )
+
+
+def what_moved(moves: Sequence[Moves], lookback_days: int) -> tuple[DatasetChanges, ...]:
+    """What runs, oldest first, say of each of their datasets."""
+    names = dict.fromkeys(one.dataset for one in moves)
+    return tuple(_of_dataset(name, [one for one in moves if one.dataset == name], lookback_days) for name in names)
+
+
+def _of_dataset(name: str, moves: Sequence[Moves], lookback_days: int) -> DatasetChanges:
+    refetched = sum(one.run.refetched for one in moves)
+    oldest = max((one.oldest_change_days for one in moves if one.oldest_change_days is not None), default=None)
     return DatasetChanges(
         dataset=name,
         lookback_days=lookback_days,
-        refetched=len(aged),
-        changed=sum(bool(change) for _, change in aged),
+        refetched=refetched,
+        changed=sum(one.run.changed for one in moves),
         oldest_change_days=oldest,
-        says=_says(len(aged), oldest, lookback_days),
-        runs=tuple(runs),
-        ages=tuple(_bands(aged)),
+        says=_says(refetched, oldest, lookback_days),
+        runs=tuple(one.run for one in moves),
+        ages=tuple(_together(bands) for bands in zip(*(one.ages for one in moves), strict=True)),
+    )
+
+
+def _together(bands: Sequence[AgeBand]) -> AgeBand:
+    """The same ages in several runs."""
+    return replace(
+        bands[0],
+        refetched=sum(band.refetched for band in bands),
+        changed=sum(band.changed for band in bands),
+        change=_sum(band.change for band in bands),
     )
 
 

@@ -214,7 +214,8 @@ def _same_grain(dataset: Dataset, published: Mapping[Partition, Ledger], *, rewr
 def _require_fit(task: Task, entries: Sequence[Entry]) -> None:
     """Raise unless every published window that *task* touches is covered by it, in its own partition."""
     first = bisect_right(entries, task.window.start, key=lambda entry: entry.window.end)
-    for entry in entries[first:]:
+    # Not by a slice: most tasks touch one entry, and there may be thousands behind it.
+    for entry in (entries[at] for at in range(first, len(entries))):
         if entry.window.start >= task.window.end:
             return
         if not task.window.covers(entry.window):

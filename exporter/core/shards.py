@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from heapq import heapreplace
 
 from exporter.core.jsonable import jsonable, parse_moment
 from exporter.core.plan import Plan
@@ -79,12 +80,12 @@ def deal(loads: Sequence[int], number: int) -> tuple[tuple[int, ...], ...]:
         The positions of each pile, rising; no pile is empty.
     """
     piles: list[list[int]] = [[] for _ in range(min(number, len(loads)))]
-    weights = [0] * len(piles)
+    # Of piles that weigh the same the one with fewer things, so that none stays empty beside weights of 0.
+    by_weight = [(0, 0, pile) for pile in range(len(piles))]
     for position in sorted(range(len(loads)), key=lambda position: -loads[position]):
-        # Of piles that weigh the same the one with fewer things, so that none stays empty beside weights of 0.
-        lightest = min(range(len(piles)), key=lambda pile: (weights[pile], len(piles[pile])))
+        weight, things, lightest = by_weight[0]
         piles[lightest].append(position)
-        weights[lightest] += loads[position]
+        heapreplace(by_weight, (weight + loads[position], things + 1, lightest))
     return tuple(tuple(sorted(pile)) for pile in piles)
 
 

@@ -100,22 +100,39 @@ def worst(states: Iterable[RunState]) -> RunState:
 
 def summarise_run(manifests: Sequence[Manifest]) -> RunSummary:
     """One run from its manifests, at least one."""
+    return _joined([summarise_manifest(manifest) for manifest in manifests])
+
+
+def summarise_manifest(manifest: Manifest) -> RunSummary:
+    """One run over one of its datasets; it holds no task that did not fail, so those of years may be in memory."""
     return RunSummary(
-        run_id=manifests[0].run_id,
-        state=worst(manifest.state for manifest in manifests),
-        started_at=min(manifest.started_at for manifest in manifests),
-        ended_at=max(manifest.ended_at for manifest in manifests),
-        totals=sum_totals(manifests),
-        datasets=tuple(_summarise_dataset(manifest) for manifest in manifests),
+        run_id=manifest.run_id,
+        state=manifest.state,
+        started_at=manifest.started_at,
+        ended_at=manifest.ended_at,
+        totals=manifest.totals,
+        datasets=(_summarise_dataset(manifest),),
     )
 
 
-def summarise_runs(manifests: Sequence[Manifest], last: int) -> tuple[RunSummary, ...]:
-    """The *last* runs of *manifests*, oldest first."""
-    runs: dict[str, list[Manifest]] = {}
-    for manifest in manifests:
-        runs.setdefault(manifest.run_id, []).append(manifest)
-    return tuple(summarise_run(runs[run_id]) for run_id in sorted(runs)[-last:])
+def summarise_runs(datasets: Iterable[RunSummary], last: int) -> tuple[RunSummary, ...]:
+    """The *last* runs, oldest first, of which *datasets* tells dataset by dataset."""
+    runs: dict[str, list[RunSummary]] = {}
+    for summary in datasets:
+        runs.setdefault(summary.run_id, []).append(summary)
+    return tuple(_joined(runs[run_id]) for run_id in sorted(runs)[-last:])
+
+
+def _joined(parts: Sequence[RunSummary]) -> RunSummary:
+    """Summaries of one run over different datasets, as one."""
+    return RunSummary(
+        run_id=parts[0].run_id,
+        state=worst(part.state for part in parts),
+        started_at=min(part.started_at for part in parts),
+        ended_at=max(part.ended_at for part in parts),
+        totals=sum_totals(parts),
+        datasets=tuple(dataset for part in parts for dataset in part.datasets),
+    )
 
 
 def summarise_plan(plan: Plan, *, page_size: int, requests_per_minute: int) -> PlanSummary:

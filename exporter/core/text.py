@@ -1,4 +1,7 @@
-"""Foreign text on its way into a message: one line, short, and nothing in it that a terminal or a log might obey."""
+"""Text on its way into a message: one line, short, and nothing in it that a terminal or a log might obey."""
+
+from collections.abc import Collection
+from itertools import islice
 
 #: Characters of a foreign text that a message shows at most.
 _SHOWN_CHARS = 200
@@ -16,3 +19,9 @@ def excerpt(text: str) -> str:
     """The beginning of *text* on one short printable line."""
     line = printable(" ".join(text[:_READ_CHARS].split()))
     return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 3] + "..."
+
+
+def some(names: Collection[str], most: int) -> str:
+    """The first *most* of *names*, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(islice(names, most)) + more

@@ -1,5 +1,6 @@
 """Says what is wrong before a run does, and how to mend it: sink, clock, credentials."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -44,7 +45,7 @@ async def examine(
     now: Callable[[], datetime],
     probe_id: str,
 ) -> tuple[Check, ...]:
-    """Try the sink, the clock and each credential; one cheap request a credential.
+    """Try the sink, the clock and each credential; one cheap request a credential, side by side.
 
     Args:
         store: the sink.
@@ -58,9 +59,9 @@ async def examine(
     sharing: dict[CredentialKey, list[Studio]] = {}
     for studio in studios:
         sharing.setdefault(studio.credential, []).append(studio)
-    for those in sharing.values():
-        checks.append(await _credential(source, datasets[0], those, now().date()))
-    return tuple(checks)
+    today = now().date()
+    credentials = await asyncio.gather(*(_credential(source, datasets[0], those, today) for those in sharing.values()))
+    return (*checks, *credentials)
 
 
 async def _sink(store: ObjectStore, key: str, now: Callable[[], datetime]) -> list[Check]:

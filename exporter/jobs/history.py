@@ -1,7 +1,7 @@
 """What the sink tells of earlier runs: their manifests, and the ledgers of what is published."""
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import Manifest, parse_manifest
@@ -20,11 +20,14 @@ from exporter.core.receipt import Receipt, parse_receipt
 from exporter.core.report import Dataset, DatasetName
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.confirm import read_confirmations
-from exporter.store.base import ObjectStore
+from exporter.store.base import ObjectInfo, ObjectStore
 from exporter.tables.parquet import read_ledger
 
 #: Objects that are read side by side.
 READS_AT_ONCE = 16
+
+#: Bytes of manifests that are read side by side; one that is larger is read alone.
+BYTES_AT_ONCE = 16 * 1024 * 1024
 
 #: Read from the end of a part at first; most footers fit.
 FOOTER_BYTES = 64 * 1024
@@ -71,11 +74,6 @@ async def latest_manifests(store: ObjectStore, datasets: Sequence[DatasetName]) 
     return tuple(found)
 
 
-async def read_manifests(store: ObjectStore, dataset: DatasetName, *, last: int | None = None) -> tuple[Manifest, ...]:
-    """The manifests of *dataset*, oldest first; only the *last* so many where given."""
-    return tuple([manifest async for manifest in each_manifest(store, dataset, last=last)])
-
-
 async def each_manifest(
     store: ObjectStore, dataset: DatasetName, *, last: int | None = None, since: str = ""
 ) -> AsyncIterator[Manifest]:
@@ -89,15 +87,28 @@ async def each_manifest(
     """
     others = {latest_key(dataset), confirmed_key(dataset)}
     earliest = manifest_key(dataset, since)
-    listed = [info.key for info in await store.list(manifests_prefix(dataset))]
-    keys = [key for key in listed if key not in others and (not since or key >= earliest)]
+    listed = await store.list(manifests_prefix(dataset))
+    found = [info for info in listed if info.key not in others and (not since or info.key >= earliest)]
     if last is not None:
-        keys = keys[-last:]
-    for first in range(0, len(keys), READS_AT_ONCE):
-        batch = keys[first : first + READS_AT_ONCE]
-        for key, data in zip(batch, await asyncio.gather(*(_bytes(store, key) for key in batch)), strict=True):
+        found = found[-last:]
+    for keys in _in_fews(found):
+        for key, data in zip(keys, await asyncio.gather(*(_bytes(store, key) for key in keys)), strict=True):
             if data is not None:
                 yield _parsed(key, data)
+
+
+def _in_fews(objects: Iterable[ObjectInfo]) -> Iterator[Sequence[str]]:
+    """Keys of *objects*, as many as are read side by side: few where they are large."""
+    few: list[str] = []
+    size_bytes = 0
+    for info in objects:
+        if few and (len(few) == READS_AT_ONCE or size_bytes + info.size > BYTES_AT_ONCE):
+            yield few
+            few, size_bytes = [], 0
+        few.append(info.key)
+        size_bytes += info.size
+    if few:
+        yield few
 
 
 async def read_receipts(store: ObjectStore) -> tuple[Receipt, ...]:

@@ -15,7 +15,7 @@ from exporter.core.staged import StagedFetch, StagedPage
 from exporter.errors import DataError, NotFoundError
 from exporter.jobs.few import few_at_once
 from exporter.store.base import ObjectStore
-from exporter.tables.pieces import Piece
+from exporter.tables.pieces import Piece, joined
 from exporter.tables.segment import decode_segment
 
 
@@ -71,17 +71,15 @@ async def _read(store: ObjectStore, key: str, wanted: Collection[tuple[str, int]
     except NotFoundError as error:
         raise DataError(f"{key}: staged rows are gone; run again") from error
     record, table = decode_segment(data)
-    ends = accumulate(page.rows for page in record.pages)
-    slices = [
-        (page, table.slice(end - page.rows, page.rows))
-        for page, end in zip(record.pages, ends, strict=True)
+    starts = accumulate((page.rows for page in record.pages), initial=0)
+    found = [
+        (page, Piece(table, start, page.rows))
+        for page, start in zip(record.pages, starts, strict=False)  # the last start is the end of all
         if (page.fetch_id, page.offset) in wanted
     ]
-    if len(slices) < len(record.pages):
+    if len(found) < len(record.pages):
         # Copied, so that the others are not held.
-        table = pa.concat_tables([table.slice(0, 0), *(rows for _, rows in slices)]).combine_chunks()
-    ends = accumulate(page.rows for page, _ in slices)
-    return Recalled(
-        [(page, Piece(table, end - page.rows, page.rows)) for (page, _), end in zip(slices, ends, strict=True)],
-        record.customer_columns,
-    )
+        copied = pa.concat_tables([table.slice(0, 0), *joined(piece for _, piece in found)]).combine_chunks()
+        starts = accumulate((page.rows for page, _ in found), initial=0)
+        found = [(page, Piece(copied, start, page.rows)) for (page, _), start in zip(found, starts, strict=False)]
+    return Recalled(found, record.customer_columns)

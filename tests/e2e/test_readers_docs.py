@@ -61,7 +61,8 @@ async def test_a_run_at_work_can_be_told_from_one_that_is_over(lake):
     names = {}
     exec(compile(snippet("python", "def settled_run"), PAGE, "exec"), names)
     assert names["same"] is True
-    assert names["before"] == (await lake.app().history(Choice(), 1))[0].run_id
+    (manifest,) = [m async for m in lake.app().history(Choice(), 1)]
+    assert names["before"] == manifest.run_id
     await lake.store.put("_staging/20250401T000000Z-00000000/run.json", b"{}")
     assert names["settled_run"](Path("lake"), DATASET) is None
 

@@ -10,7 +10,7 @@ import pytest
 from exporter.app import Choice
 from exporter.core.confirmed import parse_confirmations
 from exporter.core.manifest import Change, RunState, TaskState
-from exporter.core.moved import what_moved
+from exporter.core.moved import moves_of, what_moved
 from exporter.core.partition import confirmed_key
 from exporter.core.report import DatasetName
 from exporter.core.staged import StagedFetch
@@ -266,7 +266,7 @@ async def test_the_runs_teach_how_long_the_lookback_must_be():
         await run_at(b, EARLY + timedelta(days=10))
         change(b.world.studios[1], JANUARY)
         await run_at(b, EARLY + timedelta(days=20), Choice(full=True))
-        (found,) = what_moved(await b.app().history(Choice(), 10), 35)
+        (found,) = what_moved([moves_of(m) async for m in b.app().history(Choice(), 10)], 35)
     assert [(run.refetched, run.changed) for run in found.runs] == [(0, 0), (4, 1), (6, 1)]
     assert [(age.first_day, age.refetched, age.changed) for age in found.ages] == [
         (0, 0, 0),

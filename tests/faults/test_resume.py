@@ -317,7 +317,7 @@ async def test_a_run_that_is_stopped_in_order_is_gone_on_with_at_once_by_whoever
 
             with pytest.raises(asyncio.CancelledError):
                 await stopped_at(running.app(store, **RECENT), told, stop_at)
-            (manifest,) = await running.app(store, **RECENT).history(Choice(), 1)
+            (manifest,) = [m async for m in running.app(store, **RECENT).history(Choice(), 1)]
             assert manifest.state is RunState.INTERRUPTED
             left = await staged(store)
             done = {(row[0], row[1]) for row in groups(await published(store))}

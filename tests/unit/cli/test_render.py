@@ -9,25 +9,36 @@ import pytest
 from exporter.cli.commands import extra_columns, location
 from exporter.cli.grid import Grid, aligned
 from exporter.cli.render import (
+    MOST_LINES,
     changes_age_grid,
     changes_run_grid,
     checks_text,
     duration,
     history_grid,
+    outcome_lines,
     plan_grid,
     plan_text,
     run_grid,
     run_text,
+    shards_grid,
     size,
     to_json,
     verified_text,
 )
 from exporter.core.manifest import Change, RunState, TaskState, Totals
-from exporter.core.moved import what_moved
+from exporter.core.moved import moves_of, what_moved
 from exporter.core.reconcile import Reconciled
 from exporter.core.report import ColumnType
+from exporter.core.shards import Shard
 from exporter.core.studio import StudioId
-from exporter.core.summary import least_requests, summarise_plan, summarise_run, summarise_runs, worst
+from exporter.core.summary import (
+    least_requests,
+    summarise_manifest,
+    summarise_plan,
+    summarise_run,
+    summarise_runs,
+    worst,
+)
 from exporter.core.window import Window
 from exporter.jobs.doctor import Check
 from exporter.jobs.meter import Meter
@@ -118,7 +129,7 @@ def test_json_refuses_what_it_cannot_say():
 
 def test_runs_are_shown_newest_last_and_only_as_many_as_asked_for():
     manifests = [make_manifest(run_id=f"2026030{day}T000000Z-0", dataset=name) for day in (3, 1, 2) for name in "ab"]
-    runs = summarise_runs(manifests, 2)
+    runs = summarise_runs(map(summarise_manifest, manifests), 2)
     assert [run.run_id[:8] for run in runs] == ["20260302", "20260303"]
     assert [len(run.datasets) for run in runs] == [2, 2]
     assert len(history_grid(runs).rows) == 4
@@ -225,7 +236,7 @@ def test_the_summary_of_a_run_that_agrees_gives_no_advice():
 def test_what_moved_is_shown_by_run_and_by_age():
     change = Change(rows_added=1, rows_gone=2, rows_recounted=3, measure_change=-4)
     manifests = [make_manifest(make_record(changed=change), run_id=f"run-{n}") for n in range(3)]
-    (found,) = what_moved(manifests, 35)
+    (found,) = what_moved(list(map(moves_of, manifests)), 35)
     grid = changes_run_grid(found, 2)
     assert grid.rows == tuple((f"run-{n}", "2026-03-01 12:00:00", 1, 1, 1, 2, 3, -4) for n in (1, 2))
     assert [row[0] for row in changes_age_grid(found).rows] == ["0-7", "8-14", "15-35", "36-90", "91 or more"]
@@ -304,9 +315,48 @@ def test_unasked_columns_have_the_catalogues_type_where_it_knows_them():
         make_manifest(extra_columns=("colour",)),
         make_manifest(dataset="other", extra_columns=("size",)),
     ]
-    assert extra_columns(DATASET, manifests) == (("venue_id", ColumnType.INT64), ("colour", ColumnType.STRING))
+    came = [(m.dataset, m.extra_columns) for m in manifests]
+    assert extra_columns(DATASET, came) == (
+        ("venue_id", ColumnType.INT64),
+        ("colour", ColumnType.STRING),
+    )
 
 
 def test_times_are_told_in_utc():
     moment = datetime.fromisoformat("2026-03-01T13:00:00+01:00")
     assert json.loads(to_json({"at": moment})) == {"at": "2026-03-01T12:00:00Z"}
+
+
+def test_where_very_much_is_to_be_said_the_first_is_shown_and_how_much_more_there_is():
+    number = 3 * MOST_LINES
+    lanes = [make_tasks(f"studio-{n}", credential=f"credential-{n}", months=1 + n % 12) for n in range(number)]
+    plan = summarise_plan(
+        make_plan_of(*(task for tasks in lanes for task in tasks)), page_size=100, requests_per_minute=9
+    )
+    rows = plan_grid(plan).rows
+    assert (len(rows), rows[0][3]) == (MOST_LINES, 12)
+    assert plan_text(plan).startswith(f"of {number} credentials, the {MOST_LINES} with the most requests; --json has")
+
+    shards = tuple(Shard(index=n, studios=(StudioId("a"),), requests=1, minutes=0.0) for n in range(number))
+    assert [row[0] for row in shards_grid(shards).rows] == list(range(MOST_LINES))
+
+    found = Verified(dataset="d", parts=1, rows=1, measure=1, differences=tuple(map(str, range(number))))
+    text = verified_text([found], "lake")
+    assert text.count("difference: ") == MOST_LINES
+    assert f"and {number - MOST_LINES} more; --json has all\n{number} differences\n" in text
+
+    checks = [Check(name=f"credential of {n}", ok=n % 3 > 0, detail="x") for n in range(number)]
+    lines = checks_text(checks).splitlines()
+    assert sum(line.startswith("problem") for line in lines) == MOST_LINES
+    assert lines[-1] == f"ok       {MOST_LINES} more"
+    assert len(lines) == 2 * MOST_LINES + 1
+
+
+def test_totals_that_differ_are_shown_up_to_a_number_and_counted():
+    records = tuple(
+        Reconciled(studio=f"studio-{n}", start="2025-01-01", end="2025-02-01", published=1, source=2, agrees=False)
+        for n in range(3 * MOST_LINES)
+    )
+    lines = outcome_lines(summarise_run([make_manifest(make_record(), reconciled=records)]))
+    assert sum(line.startswith("warning: ") for line in lines) == MOST_LINES
+    assert f"and {2 * MOST_LINES} more; --json has all" in lines

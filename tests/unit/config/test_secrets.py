@@ -6,10 +6,26 @@ import pickle
 import boto3
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from exporter.config.secrets import Secret, resolve, resolve_all
 from exporter.errors import SecretError
+
+
+def calls_of(monkeypatch, denied: str = "") -> list[str]:
+    """The operations that AWS is asked for from now on, of which one may be *denied*."""
+    calls = []
+    ask = BaseClient._make_api_call
+
+    def counted(client, operation, arguments):
+        calls.append(operation)
+        if operation == denied:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
+        return ask(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    return calls
 
 
 def test_a_secret_prints_as_stars():
@@ -67,19 +83,48 @@ def test_an_arn_is_asked_for_in_its_own_region(aws):
 
 def test_what_references_share_is_fetched_once(aws, monkeypatch):
     boto3.client("secretsmanager").create_secret(Name="all", SecretString='{"a": "1", "b": "2"}')
-    calls = []
-    ask = BaseClient._make_api_call
-
-    def counted(client, operation, arguments):
-        calls.append(operation)
-        return ask(client, operation, arguments)
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    calls = calls_of(monkeypatch)
     references = {"studios[0].token": "secretsmanager:all#a", "studios[1].token": "secretsmanager:all#b"}
     references |= {f"studios[{n}].token": "secretsmanager:all#a" for n in range(2, 9)}
     secrets = resolve_all(references, {})
     assert secrets == {"secretsmanager:all#a": Secret("1"), "secretsmanager:all#b": Secret("2")}
     assert calls == ["GetSecretValue"]
+
+
+def test_many_parameters_take_few_calls(aws, monkeypatch):
+    client = boto3.client("ssm")
+    for n in range(25):
+        client.put_parameter(Name=f"/tokens/{n}", Value=f"token-{n}", Type="SecureString")
+    calls = calls_of(monkeypatch)
+    references = {f"studios[{n}].token": f"ssm:/tokens/{n}" for n in range(25)}
+    assert resolve_all(references, {}) == {f"ssm:/tokens/{n}": Secret(f"token-{n}") for n in range(25)}
+    assert calls == 3 * ["GetParameters"]
+
+
+def test_a_version_of_a_parameter_is_not_taken_for_another(aws):
+    client = boto3.client("ssm")
+    for value in ("first", "second"):
+        client.put_parameter(Name="/token", Value=value, Type="SecureString", Overwrite=True)
+    references = {"a": "ssm:/token:1", "b": "ssm:/token:2", "c": "ssm:/token"}
+    found = {name: secret.reveal() for name, secret in resolve_all(references, {}).items()}
+    assert found == {"ssm:/token:1": "first", "ssm:/token:2": "second", "ssm:/token": "second"}
+
+
+def test_of_many_parameters_the_one_that_is_not_there_is_named(aws):
+    boto3.client("ssm").put_parameter(Name="/token", Value="s3cret", Type="SecureString")
+    with pytest.raises(SecretError) as caught:
+        resolve_all({"studios[0].token": "ssm:/token", "studios[1].token": "ssm:/nothing"}, {})
+    assert str(caught.value) == "studios[1].token: ssm:/nothing cannot be read: AWS answered ParameterNotFound"
+
+
+def test_where_parameters_may_only_be_read_one_by_one_they_are(aws, monkeypatch):
+    client = boto3.client("ssm")
+    for n in range(3):
+        client.put_parameter(Name=f"/tokens/{n}", Value=f"token-{n}", Type="SecureString")
+    calls = calls_of(monkeypatch, denied="GetParameters")
+    references = {f"studios[{n}].token": f"ssm:/tokens/{n}" for n in range(3)}
+    assert len(resolve_all(references, {})) == 3
+    assert calls == ["GetParameters", *3 * ["GetParameter"]]
 
 
 @pytest.mark.parametrize(

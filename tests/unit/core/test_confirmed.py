@@ -56,6 +56,28 @@ def test_merging_twice_is_merging_once(new):
     assert len({(item.studio, item.window) for item in once.items}) == len(once.items)
 
 
+def test_many_ledgers_are_held_against_what_is_confirmed_without_looking_through_it_each_time():
+    class Watched(tuple):
+        __slots__ = ()
+        looked_through = 0
+
+        def __iter__(self):
+            Watched.looked_through += 1
+            return super().__iter__()
+
+    confirmed = Confirmations(Watched([make_item()]))
+    ledgers = [Ledger(grain=GRAIN, entries=(make_entry(),)) for _ in range(100)]
+    assert {confirmed.apply(ledger).entries[0].run_id for ledger in ledgers} == {"second"}
+    assert Watched.looked_through == 1
+
+
+def test_what_many_confirmations_have_in_common_is_read_once():
+    items = [replace(make_item(), studio=StudioId(name)) for name in ("bay", "cove")]
+    one, other = parse_confirmations(Confirmations(tuple(items)).to_json()).items
+    assert one.window is other.window
+    assert one.published_by is other.published_by
+
+
 def test_of_two_about_one_entry_the_later_one_stays():
     early, late = make_item(nights=1), make_item(run_id="third", nights=2)
     assert Confirmations().merge([late]).merge([early]).items == (late,)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from exporter.core.manifest import Change
-from exporter.core.moved import what_moved
+from exporter.core.moved import moves_of, what_moved
 from exporter.core.window import Window
 from tests.support.run_events import make_manifest, make_record
 
@@ -19,7 +19,7 @@ def record(days_ago, changed):
 
 
 def found(*records, lookback_days=35):
-    (dataset,) = what_moved([make_manifest(*records, started_at=STARTED)], lookback_days)
+    (dataset,) = what_moved([moves_of(make_manifest(*records, started_at=STARTED))], lookback_days)
     return dataset
 
 
@@ -69,7 +69,7 @@ def test_each_run_and_each_dataset_has_its_own_sums():
         make_manifest(record(3, Change(rows_gone=4)), run_id="1", dataset="other", started_at=STARTED),
         make_manifest(run_id="2", started_at=STARTED),
     ]
-    first, other = what_moved(manifests, 35)
+    first, other = what_moved(list(map(moves_of, manifests)), 35)
     assert [(run.run_id, run.refetched, run.changed) for run in first.runs] == [("1", 3, 2), ("2", 0, 0)]
     assert first.runs[0].change == Change(rows_added=2, measure_change=4)
     assert (other.dataset, other.runs[0].change.rows_gone) == ("other", 4)

@@ -156,3 +156,36 @@ def test_what_is_asked_for_beside_a_shard_may_not_say_something_else(asked):
     whole, (name,) = sharded(PLAN), asked
     with pytest.raises(UsageError, match=f"with another {name} than asked for"):
         check_beside(whole, whole.shards[0], where="plan.json#0", **{**NO_MORE, **asked})
+
+
+def test_dealing_takes_few_comparisons_however_many_piles_there_are():
+    compared = 0
+
+    class Load(int):
+        """A weight that counts how often it is held against another."""
+
+        def __lt__(self, other):
+            nonlocal compared
+            compared += 1
+            return int(self) < int(other)
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return int(self) == int(other)
+
+        __hash__ = int.__hash__
+
+        def __neg__(self):
+            return Load(-int(self))
+
+        def __radd__(self, other):
+            return Load(int(self) + int(other))
+
+        __add__ = __radd__
+
+    things = 2000
+    piles = deal([Load(n % 7) for n in range(things)], things // 2)
+    assert sum(map(len, piles)) == things
+    # By looking at each pile for each thing it would be a million and more.
+    assert compared < 60 * things

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.text import excerpt, printable
+from exporter.core.text import excerpt, printable, some
 
 
 @given(st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
@@ -19,3 +19,8 @@ def test_short_plain_text_stays_as_it_is_but_for_its_blanks(text):
 
 def test_long_text_is_cut_with_a_mark():
     assert excerpt("x" * 10_000_000) == "x" * 197 + "..."
+
+
+def test_of_many_names_the_first_are_told_and_how_many_more_there_are():
+    assert some(["a", "b"], 2) == "a, b"
+    assert some([str(n) for n in range(1003)], 3) == "0, 1, 2 and 1,000 more"

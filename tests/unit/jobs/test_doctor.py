@@ -1,15 +1,21 @@
 """`doctor` says of sink, clock and credentials what is wrong with each, and leaves nothing behind."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from exporter.errors import StoreError
+from exporter.app import utc_now
+from exporter.core.answer import Page, PageRequest
+from exporter.errors import RejectedError, StoreError
+from exporter.jobs.doctor import examine
 from exporter.sandbox.options import SandboxOptions
 from exporter.store.memory import MemoryStore
 from tests.support.careless_store import IgnoresConditions, IgnoresEtags
 from tests.support.exports import bench, small_world
+from tests.support.parts import STRIKES
+from tests.support.tasks import make_studio
 
 
 class KeepsTheFirst(MemoryStore):
@@ -137,3 +143,18 @@ async def test_a_wrong_scheme_is_told_with_the_setting_to_change():
 async def test_a_wrong_list_style_is_told_with_the_setting_to_change():
     _, bad, _ = await examined(api='list_style = "repeat"')
     assert "list_style" in bad["credential of studio-1"]
+
+
+async def test_credentials_are_tried_side_by_side():
+    """A thousand of them one after the other would take as many times the API's latency."""
+    studios = [make_studio(f"studio-{n}", credential=f"credential-{n}") for n in range(20)]
+    together = asyncio.Barrier(len(studios))
+
+    class Waits:
+        async def fetch(self, request: PageRequest) -> Page:
+            await together.wait()
+            raise RejectedError(f"{request.studio.id}: no")
+
+    async with asyncio.timeout(10):
+        checks = await examine(MemoryStore(), Waits(), [STRIKES], studios, now=utc_now, probe_id="probe")
+    assert [check.detail for check in checks if not check.ok] == [f"studio-{n}: no" for n in range(20)]

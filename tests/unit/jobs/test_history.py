@@ -10,11 +10,19 @@ from exporter.core.manifest import MANIFEST_VERSION
 from exporter.core.partition import latest_key, manifest_key, partition_of
 from exporter.core.report import DatasetName
 from exporter.errors import ConfigError, DataError
-from exporter.jobs.history import FOOTER_BYTES, latest_manifests, read_ledgers, read_manifests
+from exporter.jobs.history import (
+    BYTES_AT_ONCE,
+    FOOTER_BYTES,
+    READS_AT_ONCE,
+    each_manifest,
+    latest_manifests,
+    read_ledgers,
+)
 from exporter.store.memory import MemoryStore
 from exporter.tables.parquet import encode_part
 from tests.support.exports import DATASET, bench
 from tests.support.parts import STRIKES, january, ledger, part, task
+from tests.support.run_events import make_manifest, make_record
 
 NAME = DatasetName(DATASET)
 
@@ -22,8 +30,8 @@ NAME = DatasetName(DATASET)
 async def test_manifests_come_oldest_first_and_the_copy_of_the_last_is_not_one_of_them():
     async with bench() as b:
         runs = [(await b.run(Choice(full=full)))[0].run_id for full in (False, True, False)]
-        assert [m.run_id for m in await read_manifests(b.store, NAME)] == sorted(runs)
-        assert [m.run_id for m in await read_manifests(b.store, NAME, last=2)] == sorted(runs)[-2:]
+        assert [m.run_id async for m in each_manifest(b.store, NAME)] == sorted(runs)
+        assert [m.run_id async for m in each_manifest(b.store, NAME, last=2)] == sorted(runs)[-2:]
 
 
 async def test_the_latest_manifest_is_the_last_run_s():
@@ -35,7 +43,7 @@ async def test_the_latest_manifest_is_the_last_run_s():
 
 async def test_an_empty_sink_has_no_history():
     store = MemoryStore()
-    assert await read_manifests(store, NAME) == ()
+    assert [m async for m in each_manifest(store, NAME)] == []
     assert await latest_manifests(store, [NAME]) == ()
     assert await read_ledgers(store, [STRIKES]) == {}
 
@@ -57,7 +65,7 @@ async def test_a_manifest_that_cannot_be_read_is_named_with_the_way_out(data, re
     store, key = MemoryStore(), manifest_key(NAME, "20250101T000000Z-0000")
     await store.put(key, data)
     with pytest.raises(DataError, match=reason) as caught:
-        await read_manifests(store, NAME)
+        await anext(each_manifest(store, NAME))
     assert str(caught.value).startswith(f"{key}: ")
     assert str(caught.value).endswith("move it away, then try again")
 
@@ -115,3 +123,34 @@ async def test_what_lies_beside_the_parts_is_no_part():
     store = MemoryStore()
     await store.put(f"{STRIKES.name}/month=2025-01/notes.txt", b"of a person")
     assert await read_ledgers(store, [STRIKES]) == {}
+
+
+class ReadTogether(MemoryStore):
+    """Counts the bytes and the objects that are asked for while no manifest is looked at."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    async def get(self, key):
+        data, info = await super().get(key)
+        self.sizes.append(len(data))
+        return data, info
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "number", "most"),
+    [(0, 3 * READS_AT_ONCE, READS_AT_ONCE), (BYTES_AT_ONCE // 3, 7, 3), (2 * BYTES_AT_ONCE, 3, 1)],
+    ids=["small", "large", "huge"],
+)
+async def test_of_years_of_manifests_few_are_in_memory_at_once(size_bytes, number, most):
+    store = ReadTogether()
+    for n in range(number):
+        manifest = make_manifest(make_record(), run_id=f"{n:04}", dataset=NAME).to_json()
+        await store.put(manifest_key(NAME, f"{n:04}"), manifest + b" " * (size_bytes - len(manifest)))
+    seen = 0
+    async for manifest in each_manifest(store, NAME):
+        assert manifest.run_id == f"{seen:04}"
+        seen += 1
+        assert len(store.sizes) - seen < most
+    assert seen == number

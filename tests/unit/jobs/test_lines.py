@@ -205,6 +205,19 @@ def test_the_bar_shows_how_far_it_is_and_leaves_the_failures_behind():
     assert meter.manifests
 
 
+def test_the_bar_tells_once_what_fails_for_one_reason_in_many_windows_of_a_studio():
+    console = Console(force_terminal=True, width=200, file=(screen := StringIO()), color_system=None)
+    meter = Meter(page_size=100, requests_per_minute=250, clock=Clock())
+    with open_bar(meter, console) as observe:
+        observe(planned())
+        for task in make_tasks("harbour-yoga"):
+            observe(TaskFetched(task=task, rows=0, error=f"{task}: the API refused the credential"))
+        observe(TaskFetched(task=task, rows=0, error=f"{task}: another reason"))
+    assert screen.getvalue().count("the API refused the credential") == 1
+    assert "another reason" in screen.getvalue()
+    assert meter.snapshot().failed == 13
+
+
 def test_an_estimate_says_that_it_is_one():
     seen = Snapshot(
         tasks=10,

@@ -1,19 +1,20 @@
 import pyarrow as pa
 
-from exporter.jobs.shelf import Kept, Shelf
+from exporter.jobs.shelf import COLUMN_BYTES, Kept, Shelf
 
 #: Bytes of one row.
 ROW = 8
 
 
-def fetch(rows):
-    return Kept(pa.table({"count": pa.array(range(rows), pa.int64())}), (), ROW * rows)
+def fetch(rows, columns=()):
+    """Rows with no column that weighs anything, unless some are named."""
+    return Kept(pa.table({name: pa.nulls(rows) for name in columns}), (), ROW * rows)
 
 
 def test_a_fetch_is_here_until_it_is_dropped():
     shelf = Shelf(10 * ROW)
     shelf.put("a", fetch(6))
-    assert shelf.get("a").rows.num_rows == 6
+    assert shelf.get("a").values_bytes == 6 * ROW
     shelf.drop("a")
     assert shelf.get("a") is None
 
@@ -54,3 +55,11 @@ def test_a_cleared_shelf_is_empty_and_has_all_its_room():
         shelf.put(key, fetch(5))
     shelf.put("e", fetch(5))
     assert all(shelf.get(key) for key in ("c", "d", "e"))
+
+
+def test_fetches_of_few_rows_are_not_taken_for_light():
+    shelf = Shelf(10 * COLUMN_BYTES)
+    for number in range(100):
+        shelf.put(str(number), fetch(1, columns=("customer_id", "count")))
+    # The last one stays anyway.
+    assert sum(shelf.get(str(number)) is not None for number in range(100)) <= 5 + 1

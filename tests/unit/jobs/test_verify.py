@@ -158,7 +158,8 @@ async def test_a_task_whose_manifest_tells_of_other_rows_is_found(lake):
     await change_part(lake, one_less)
     _, difference = await differences(lake)
     assert difference.startswith(f"{JANUARY}: studio-1 2025-01: ")
-    assert f"the manifest of {(await lake.app().history(Choice(), 1))[0].run_id} says" in difference
+    (manifest,) = [m async for m in lake.app().history(Choice(), 1)]
+    assert f"the manifest of {manifest.run_id} says" in difference
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "part-00001.parquet", "deeper/part-00000.parquet"])
