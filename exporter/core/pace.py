@@ -272,7 +272,9 @@ class Pace:
         """Take what was accepted in the last minute for the ceiling; *since*: requests accepted since a refusal."""
         if self._ceiling is not None and not ticket.probe:
             # Refused below it. An accident, and it holds all the same; or it is lower now, and tries begin anew.
-            if since < FEW:
+            if len(self._accepted) == self._found < self._ceiling:
+                self._lowered = None  # the same once more: accidents come anywhere
+            elif since < FEW:
                 self._probe_step_s = min(self._probe_step_s, LONGEST_LOWERED_S / self._probe_growth)
             else:
                 self._lowered = self._lowered or _Lowered(self._ceiling, self._probe_step_s, self._probe_at)

@@ -239,6 +239,19 @@ def test_a_limit_of_the_clocks_minute_is_found_whenever_in_it_a_run_begins(begin
     assert api.throttled < 0.02 * len(api.seen)
 
 
+@pytest.mark.parametrize("begin", [5, 30, 45])
+def test_a_limit_of_the_clocks_minute_just_below_the_configured_one_costs_few_refusals_in_the_long_run(begin):
+    async def main():
+        await asyncio.sleep(begin)
+        gate, api = make_gate(250), TimedApi(limit=240, minute=Minute.FIXED, retry_after_s=1.0)
+        await ask_for(2400, gate, api)
+        return api
+
+    api = run_virtual(main)
+    assert sum(moment >= begin + 60 for moment in api.accepted) >= 0.97 * 240 * 39
+    assert api.throttled < 0.02 * len(api.seen)
+
+
 @pytest.mark.parametrize("minute", Minute)
 @pytest.mark.parametrize("true_limit", [100, 200])
 @seeds
