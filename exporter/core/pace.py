@@ -10,8 +10,8 @@ Rules kept here:
 - What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
   the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten: one
-  below a ceiling lowers it only until more is accepted again.
-- A ceiling that holds is tried with less than one request in two hundred in the long run, however low it is.
+  below a ceiling lowers it only until more is accepted again; for good where it is the second at that very number.
+- A ceiling that holds is tried with at most one request in two hundred in the long run, however low it is.
 - Where more was accepted than the ceiling, and then as many as it was once more, the API counts the minute of the
   clock, and a new one had begun: the ceiling stays, and so do its tries.
 - Where refusals look like those of a token bucket, requests are spaced evenly at the rate it is refilled at (`refill`),
