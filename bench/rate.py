@@ -38,6 +38,13 @@ KINDS = {
 }
 
 
+#: Limits so low that what it costs to find them is a large share of eleven minutes.
+SMALL = [
+    *((limit, "any sixty seconds") for limit in (10, 20, 30, 60)),
+    *((limit, "a token bucket of 20") for limit in (10, 30, 60)),
+]
+
+
 async def ask_for(seconds, gate, api, key, at_once):
     async def worker():
         while True:
@@ -109,17 +116,22 @@ def table_simulated(seeds):
     apis = simulated(180, credentials=40)
     row(LIMIT, "the same", "40 credentials at once, 3 minutes", f"{used(apis, 180, LIMIT):.1%} used by the slowest",
         f"{throttled(apis):.1%}", "99 %, none")  # fmt: skip
-    for name, kind in KINDS.items():
+    for name in KINDS:
         for limit in (100, 200):
             for retry_after_s in (None, 1.0):
-                found = [
-                    simulated(660, true_limit=limit, retry_after_s=retry_after_s, seed=seed, **kind) for seed in seeds
-                ]
-                share = statistics.median(used(apis, 660, limit, after=60) for apis in found)
-                refused, late = (statistics.median(throttled(apis, after=s) for apis in found) for s in (0, 60))
-                names = "no Retry-After" if retry_after_s is None else "Retry-After: 1"
-                row(LIMIT, f"{limit}, {name}, {names}", "11 minutes", f"{share:.1%} used after the first minute",
-                    f"{refused:.1%} ({late:.1%})", "90 %, 2 %")  # fmt: skip
+                row_unknown(limit, name, retry_after_s, seeds)
+    for limit, name in SMALL:
+        row_unknown(limit, name, None, seeds)
+
+
+def row_unknown(limit, name, retry_after_s, seeds):
+    """What becomes of a limit that is not told; medians over *seeds*."""
+    found = [simulated(660, true_limit=limit, retry_after_s=retry_after_s, seed=seed, **KINDS[name]) for seed in seeds]
+    share = statistics.median(used(apis, 660, limit, after=60) for apis in found)
+    refused, late = (statistics.median(throttled(apis, after=s) for apis in found) for s in (0, 60))
+    names = "no Retry-After" if retry_after_s is None else "Retry-After: 1"
+    row(LIMIT, f"{limit}, {name}, {names}", "11 minutes", f"{share:.1%} used after the first minute",
+        f"{refused:.1%} ({late:.1%})", "90 %, 2 %")  # fmt: skip
 
 
 def table_real(pages):

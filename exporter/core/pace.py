@@ -10,7 +10,8 @@ Rules kept here:
 - What the API accepted in the minute before a 429 is taken for its real limit, the ceiling. Now and then one request
   alone tries whether more is accepted: seldom after it was refused, at once after it was accepted. So a limit below
   the configured one is found for the price of a few requests, and a 429 for another reason is soon forgotten: one
-  below a ceiling lowers it only until more is accepted again.
+  below a ceiling lowers it only until more is accepted again; for good where it is the second at that very number.
+- A ceiling that holds is tried with at most one request in two hundred in the long run, however low it is.
 - Where more was accepted than the ceiling, and then as many as it was once more, the API counts the minute of the
   clock, and a new one had begun: the ceiling stays, and so do its tries.
 - Where refusals look like those of a token bucket, requests are spaced evenly at the rate it is refilled at (`refill`),
@@ -34,10 +35,19 @@ WINDOW_S = 60.0
 #: Added to the window: clocks of two machines do not tick quite alike.
 SLACK_S = 0.01
 
-#: The first wait after a 429 that names none; the longest wait; the longest time between two tries above the ceiling.
+#: The first wait after a 429 that names none; the longest wait.
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
+
+#: How many times further apart the tries above a ceiling are after each that is refused. A bucket fills meanwhile, so
+#: little is lost by a try that comes late, while a minute that is full refuses each that comes early. Where refusals
+#: have been disproved, they are tried sooner.
+PROBE_GROWTH = 4.0
+PROBE_GROWTH_DISPROVED = 2.0
+
+#: Tries come at most so far apart, or the time that so many requests take at the ceiling, whichever is longer.
 LONGEST_PROBE_S = 300.0
+REQUESTS_A_PROBE = 200
 
 #: Requests in flight while nothing is known of the latency; more are allowed where the latency needs them.
 FEWEST_IN_FLIGHT = 4
@@ -250,7 +260,8 @@ class Pace:
         self._refusals += 1
         self._doubted = False
         first = self._probe_step_s < FIRST_BACKOFF_S
-        self._probe_step_s = min(max(FIRST_BACKOFF_S, 2 * self._probe_step_s), LONGEST_PROBE_S)
+        longest_s = max(LONGEST_PROBE_S, REQUESTS_A_PROBE * WINDOW_S / self.limit)
+        self._probe_step_s = min(max(FIRST_BACKOFF_S, self._probe_growth * self._probe_step_s), longest_s)
         named_s = retry_after_s or 0.0
         self._probe_at = now + (named_s if named_s and first else max(named_s, self._probe_step_s))
         if not named_s or self._refusals >= LONG_STREAK:
@@ -261,8 +272,10 @@ class Pace:
         """Take what was accepted in the last minute for the ceiling; *since*: requests accepted since a refusal."""
         if self._ceiling is not None and not ticket.probe:
             # Refused below it. An accident, and it holds all the same; or it is lower now, and tries begin anew.
-            if since < FEW:
-                self._probe_step_s = min(self._probe_step_s, LONGEST_LOWERED_S / 2)
+            if len(self._accepted) == self._found < self._ceiling:
+                self._lowered = None  # the same once more: accidents come anywhere
+            elif since < FEW:
+                self._probe_step_s = min(self._probe_step_s, LONGEST_LOWERED_S / self._probe_growth)
             else:
                 self._lowered = self._lowered or _Lowered(self._ceiling, self._probe_step_s, self._probe_at)
                 self._probe_step_s = 0.0
@@ -286,6 +299,11 @@ class Pace:
         else:
             self._disproved = _Disproved(self._probe_step_s, self._taken - 1)
             self._ceiling, self._probe_step_s = None, 0.0
+
+    @property
+    def _probe_growth(self) -> float:
+        disproved = self._lowered is not None or self._disproved.taken > 0
+        return PROBE_GROWTH_DISPROVED if disproved else PROBE_GROWTH
 
     def _surely_accepted(self, now: float) -> int:
         """Requests accepted in a little less than the last minute: surely still counted by the API."""

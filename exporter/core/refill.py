@@ -26,15 +26,17 @@ TOO_MANY = 3
 SOME = 8
 OFTEN = 0.06
 
-#: How old a refusal may be to tell the rate (a bucket that refuses nothing for so long is forgotten), and how long no
-#: bucket is assumed where there was none.
+#: How old a refusal may be to tell the rate (a bucket that refuses nothing for so long, or for as many doublings where
+#: those take longer than `DOUBLING_S`, is forgotten), and how long no bucket is assumed where there was none.
 MEMORY_S = 300.0
 
 #: How much faster than the rate requests are sent at least, and by which part of a request in all that it was learnt
-#: from. After so long without a refusal, or as long as it took to learn where that is less, it is twice as much.
+#: from. After so long and so many requests without a refusal, or as long as it took to learn where that is less, it is
+#: twice as much. The requests keep refusals of a slow bucket as rare among them as those of a fast one.
 EXCESS = 0.002
 DOUBT = 0.5
 DOUBLING_S = 30.0
+DOUBLING_REQUESTS = 50
 
 _MOST_DOUBLINGS = 16.0
 
@@ -103,7 +105,8 @@ class Refill:
         # What was given since then without a refusal counts, too, as soon as it is more.
         given = (self._accepted - learnt.before - 1) / (now - learnt.first_at)
         quiet_s = now - learnt.last_at
-        if given >= self._most or learnt.surely >= self._most or quiet_s >= MEMORY_S:
+        memory_s = MEMORY_S * max(1.0, learnt.doubling_s / DOUBLING_S)
+        if given >= self._most or learnt.surely >= self._most or quiet_s >= memory_s:
             self._forget()
             return None
         excess = learnt.excess * 2 ** min(quiet_s // learnt.doubling_s, _MOST_DOUBLINGS)
@@ -121,7 +124,7 @@ class Refill:
             rate=given / learnt_s,
             surely=(given - 1) / learnt_s,
             excess=EXCESS + DOUBT / given,
-            doubling_s=min(DOUBLING_S, learnt_s),
+            doubling_s=min(learnt_s, max(DOUBLING_S, DOUBLING_REQUESTS * learnt_s / given)),
         )
 
     def _surely_given(self, empty: tuple[float, int]) -> float:

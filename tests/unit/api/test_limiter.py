@@ -207,6 +207,24 @@ def test_a_token_bucket_below_the_configured_limit_is_found_and_used_with_few_re
     assert assumed == pytest.approx(true_limit, rel=0.1)
 
 
+@pytest.mark.parametrize("kind", [{}, {"minute": Minute.FIXED}, {"burst": 5}, {"burst": 20}], ids=str)
+@pytest.mark.parametrize(("true_limit", "refused_at_most"), [(10, 0.03), (20, 0.02), (30, 0.02), (60, 0.02)])
+@pytest.mark.parametrize("retry_after_s", [None, 1.0])
+def test_a_small_limit_is_used_and_costs_few_refusals_in_an_hour(kind, true_limit, refused_at_most, retry_after_s):
+    async def main():
+        gate, api = make_gate(250), TimedApi(limit=true_limit, retry_after_s=retry_after_s, **kind)
+        await ask_for(660, gate, api)
+        soon = api.throttled
+        await ask_for(2940, gate, api)
+        return api, soon
+
+    api, soon = run_virtual(main)
+    assert sum(60 <= moment < 660 for moment in api.accepted) >= 0.9 * true_limit * 10
+    assert sum(660 <= moment < 3600 for moment in api.accepted) >= 0.97 * true_limit * 49
+    assert soon <= (17 if "burst" in kind else 10)
+    assert api.throttled < refused_at_most * len(api.seen)
+
+
 @pytest.mark.parametrize("begin", [8, 23, 37, 52])
 @pytest.mark.parametrize("true_limit", [100, 200])
 @pytest.mark.parametrize("retry_after_s", [None, 1.0])
@@ -219,6 +237,19 @@ def test_a_limit_of_the_clocks_minute_is_found_whenever_in_it_a_run_begins(begin
 
     api = run_virtual(main)
     assert sum(moment >= begin + 60 for moment in api.accepted) >= 0.9 * true_limit * 10
+    assert api.throttled < 0.02 * len(api.seen)
+
+
+@pytest.mark.parametrize("begin", [5, 30, 45])
+def test_a_limit_of_the_clocks_minute_just_below_the_configured_one_costs_few_refusals_in_the_long_run(begin):
+    async def main():
+        await asyncio.sleep(begin)
+        gate, api = make_gate(250), TimedApi(limit=240, minute=Minute.FIXED, retry_after_s=1.0)
+        await ask_for(2400, gate, api)
+        return api
+
+    api = run_virtual(main)
+    assert sum(moment >= begin + 60 for moment in api.accepted) >= 0.97 * 240 * 39
     assert api.throttled < 0.02 * len(api.seen)
 
 

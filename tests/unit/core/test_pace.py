@@ -14,6 +14,8 @@ from exporter.core.pace import (
     LONGEST_BACKOFF_S,
     LONGEST_LOWERED_S,
     LONGEST_PROBE_S,
+    PROBE_GROWTH,
+    REQUESTS_A_PROBE,
     SLACK_S,
     WINDOW_S,
     Outcome,
@@ -331,19 +333,33 @@ def test_a_try_that_is_accepted_when_the_minute_is_nearly_over_disproves_nothing
     assert caller.pace.limit == 3
 
 
-def test_tries_that_are_refused_grow_seldom():
-    caller = throttled_after(30)
+def tries_above(caller, requests):
+    """When it tried more than the ceiling, while each try is refused and all else is accepted."""
     tries = []
-    for _ in range(4000):
+    for _ in range(requests):
         caller.now += caller.delay
         ticket = caller.start()
         tries += [caller.now] if ticket.probe else []
-        # What is above the limit is refused, all else accepted.
         caller.finish(ticket, Outcome.THROTTLED if ticket.probe else Outcome.ACCEPTED)
+    return tries
+
+
+@pytest.mark.parametrize("accepted", [30, 120])
+def test_tries_that_are_refused_grow_seldom(accepted):
+    caller = throttled_after(accepted)
+    tries = tries_above(caller, 100 * accepted)
     apart = [after - before for before, after in pairwise(tries)]
-    assert caller.pace.limit <= 30
-    assert LONGEST_PROBE_S <= max(apart) <= LONGEST_PROBE_S + MINUTE
-    assert sorted(apart[:4]) == apart[:4]
+    longest_s = max(LONGEST_PROBE_S, REQUESTS_A_PROBE * WINDOW_S / accepted)
+    assert caller.pace.limit <= accepted
+    assert longest_s <= max(apart) <= longest_s + MINUTE
+    assert apart[:2] == pytest.approx([PROBE_GROWTH, PROBE_GROWTH**2])
+
+
+@given(accepted=st.integers(1, 100))
+@settings(max_examples=30, deadline=None)
+def test_however_low_a_limit_is_few_requests_try_for_more(accepted):
+    requests = 1500
+    assert len(tries_above(throttled_after(accepted), requests)) <= 10 + requests / REQUESTS_A_PROBE
 
 
 def test_while_refusals_are_frequent_the_assumed_limit_grows_by_one_for_each_try():
@@ -392,8 +408,17 @@ def test_a_limit_that_became_lower_is_found_at_once():
     assert waits == pytest.approx([0, 1, 2, 4])
 
 
+@pytest.mark.parametrize("minutes", [5, 6], ids=["long after a try", "soon after a try"])
+def test_a_refusal_below_the_limit_that_was_found_is_tried_within_half_a_minute(minutes):
+    caller = at_its_limit(60, minutes=minutes)
+    caller.ask()
+    caller.ask(Outcome.THROTTLED)
+    assert caller.pace.limit == 1
+    assert caller.delay <= LONGEST_LOWERED_S
+
+
 def test_refusals_that_follow_each_other_closely_do_not_make_tries_seldom():
-    caller = at_its_limit(60, minutes=6)
+    caller = at_its_limit(60, minutes=5)
     caller.ask()
     caller.ask(Outcome.THROTTLED)
     for _ in range(4):
@@ -406,7 +431,7 @@ def test_refusals_that_follow_each_other_closely_do_not_make_tries_seldom():
 
 def test_a_minute_that_began_anew_in_between_does_not_double_the_assumed_limit():
     caller = throttled_after(30)
-    for _ in range(3):
+    for _ in range(2):
         caller.ask(Outcome.THROTTLED)
     # The clock's minute is over: as many again are accepted, although less than a minute has passed.
     for _ in range(30):

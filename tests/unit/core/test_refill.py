@@ -146,12 +146,22 @@ def test_a_bucket_that_refuses_nothing_any_more_is_forgotten():
     assert refill.rate(last + MEMORY_S) is None
 
 
+@pytest.mark.parametrize("a_minute", [10, 20, 30])
+def test_a_slow_bucket_refuses_few_of_its_few_requests(a_minute):
+    bucket = Bucket(a_minute / 60, size=5)
+    bucket.ask_for(600)
+    refused = bucket.refused
+    accepted = bucket.ask_for(7200)
+    assert accepted >= 0.95 * 120 * a_minute
+    assert bucket.refused - refused <= 0.02 * accepted
+
+
 @pytest.mark.parametrize(("before", "after"), [(3.0, 1.0), (1.0, 2.0)])
 def test_another_rate_is_found_within_minutes(before, after):
     bucket = Bucket(before, size=20)
     bucket.ask_for(300)
     bucket.rate = after
-    bucket.ask_for(400)
+    bucket.ask_for(600)
     assert bucket.ask_for(300) >= 0.85 * after * 300
     assert bucket.refused < 0.05 * bucket.asked
 
