@@ -5,7 +5,6 @@ is imported when it is used: aiohttp where the API is asked, boto3 where somethi
 """
 
 import asyncio
-import difflib
 import functools
 import random
 import secrets as entropy
@@ -13,13 +12,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import TypeVar
+from datetime import UTC, datetime
 
 from exporter import __version__
 from exporter.api.base import Attempt, ReportSource
 from exporter.api.limiter import Gate
 from exporter.app_api import make_leases, open_source
+from exporter.app_choice import Choice, chosen_datasets, scope_of
 from exporter.config import values
 from exporter.config.secrets import Secret, resolve_all
 from exporter.config.settings import Settings
@@ -32,9 +31,7 @@ from exporter.core.partition import Partition, manifest_key
 from exporter.core.plan import Plan, Scope
 from exporter.core.receipt import Receipt
 from exporter.core.report import Dataset, DatasetName
-from exporter.core.studio import Studio, StudioId, local_day
-from exporter.core.text import some
-from exporter.errors import UsageError
+from exporter.core.studio import Studio, StudioId
 from exporter.jobs import beginning, crew, doctor, export, forget, verify
 from exporter.jobs.ending import Ending
 from exporter.jobs.events import Attempted, Event, Observer
@@ -51,34 +48,6 @@ from exporter.store.open import open_store
 from exporter.tables.privacy import hash_of
 from exporter.telemetry.environment import Telemetry, off, telemetry_of
 from exporter.telemetry.watch import watched
-
-_V = TypeVar("_V")
-
-#: Studios and datasets that a message names at most.
-_NAMED = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What a command line narrows a run to.
-
-    Attributes:
-        start, end: local days; None as configured.
-        studios, datasets: ids and names; empty for all.
-        full: fetch settled tasks too.
-        rewrite: replace datasets of another grain.
-        shard: of which plan it is which shard; empty for a whole run.
-        until: when it was planned, where it ends with each studio's local day then; None for now.
-    """
-
-    start: date | None = None
-    end: date | None = None
-    studios: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-    full: bool = False
-    rewrite: bool = False
-    shard: str = ""
-    until: datetime | None = None
 
 
 def utc_now() -> datetime:
@@ -124,25 +93,8 @@ class App:
         self.is_running = self.here.is_running
 
     def scope(self, choice: Choice, now: datetime) -> Scope:
-        """What a run of *choice* is about.
-
-        Raises:
-            UsageError: it names something that is not configured, or no days at all.
-        """
-        studios = _chosen("studio", choice.studios, {s.id: s for s in self.studios})
-        until = choice.until or now
-        latest = max(local_day(until, studio) for studio in studios)
-        return Scope(
-            datasets=self._datasets_of(choice),
-            studios=studios,
-            days=values.date_range(self.settings, latest, start=choice.start, end=choice.end),
-            until=until if choice.end is None and self.settings.windows.end == "today" else None,
-            lookback_days=self.settings.windows.lookback_days,
-            began_at=now,
-            full=choice.full,
-            rewrite=choice.rewrite,
-            shard=choice.shard,
-        )
+        """What a run of *choice* is about; see `scope_of`."""
+        return scope_of(choice, self.settings, self.datasets, self.studios, now)
 
     async def plan(self, choice: Choice) -> Plan:
         """What a run of *choice* would do; asks the API nothing and writes nothing."""
@@ -222,13 +174,13 @@ class App:
 
     async def history(self, choice: Choice, last: int) -> AsyncIterator[Manifest]:
         """The last runs of each dataset, dataset by dataset, oldest first: they need not be in memory at once."""
-        for dataset in self._datasets_of(choice):
+        for dataset in chosen_datasets(choice, self.datasets):
             async for manifest in each_manifest(self.store, dataset.name, last=last):
                 yield manifest
 
     async def ledgers(self, choice: Choice) -> Mapping[Partition, Ledger]:
         """What is published, partition by partition, as the parts themselves say."""
-        return await read_ledgers(self.store, self._datasets_of(choice))
+        return await read_ledgers(self.store, chosen_datasets(choice, self.datasets))
 
     async def verify(
         self, choice: Choice, *, source: bool, observer: Observer = _look_away
@@ -275,9 +227,6 @@ class App:
             return await doctor.examine(
                 self.store, source, self.datasets, self.studios, now=self.clock, probe_id=entropy.token_hex(4)
             )
-
-    def _datasets_of(self, choice: Choice) -> tuple[Dataset, ...]:
-        return _chosen("dataset", choice.datasets, {dataset.name: dataset for dataset in self.datasets})
 
     def _owner(self, now: datetime, studios: Sequence[Studio], *, full: bool = False) -> Owner:
         """This process, as a new run over *studios*."""
@@ -350,16 +299,6 @@ def open_place(settings: Settings, url: str) -> ObjectStore:
         bucket_owner=sink.expected_bucket_owner,
         readers=Readers(sink.readable_by),
     )
-
-
-def _chosen(what: str, names: Sequence[str], known: Mapping[str, _V]) -> tuple[_V, ...]:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        way_out = f"did you mean {near[0]}?" if near else f"configured are {some(known, _NAMED)}"
-        raise UsageError(f'--{what}: "{unknown[0]}" is not configured; {way_out}')
-    chosen = set(names)
-    return tuple(value for name, value in known.items() if not names or name in chosen)
 
 
 def _tell_nobody(_attempt: Attempt) -> None:

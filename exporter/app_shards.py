@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from exporter import __version__
-from exporter.app import App, Choice, new_run_id, open_place
+from exporter.app import App, new_run_id, open_place
+from exporter.app_choice import Choice
 from exporter.config import values
 from exporter.core.merged import Merged
 from exporter.core.notice import nothing_done, notice_of

@@ -26,7 +26,8 @@ from exporter.process import invocation, loop_factory, tune_memory
 tune_memory()
 
 from exporter import app_shards  # noqa: E402 - it imports pyarrow
-from exporter.app import App, Choice, open_app  # noqa: E402
+from exporter.app import App, open_app  # noqa: E402
+from exporter.app_choice import Choice  # noqa: E402
 from exporter.config.event import Event, parse_event  # noqa: E402
 from exporter.config.load import load_settings  # noqa: E402
 from exporter.core.metrics import merge_metrics  # noqa: E402

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from exporter import app_shards
-from exporter.app import App, Choice, open_app
+from exporter.app import App, open_app
+from exporter.app_choice import Choice
 from exporter.cli import render
 from exporter.cli.codes import ExitCode
 from exporter.cli.grid import show

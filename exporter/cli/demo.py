@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from exporter.app import Choice, open_app
+from exporter.app import open_app
+from exporter.app_choice import Choice
 from exporter.cli import render
 from exporter.cli.codes import ExitCode
 from exporter.cli.commands import export

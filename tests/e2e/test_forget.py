@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import pepper_key, receipts_prefix, suppressed_key
 from exporter.errors import DataError, UsageError

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, closing
 import boto3
 import pytest
 
-from exporter.app import Choice, open_app
+from exporter.app import open_app
+from exporter.app_choice import Choice
 from exporter.cli.codes import ExitCode
 from exporter.cli.main import main
 from exporter.config.load import parse_settings

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 import sqlglot
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.store.local import LocalStore
 from tests.support.exports import DATASET, bench
 

@@ -5,7 +5,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.store.local import LocalStore
 from exporter.tables.ddl import Dialect, ddl
 from tests.support.exports import DATASET, bench, months

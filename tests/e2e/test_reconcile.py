@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.summary import least_requests
 from exporter.jobs.events import HeldAgainst

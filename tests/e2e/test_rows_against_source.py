@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.catalogue import REPORTS
 from exporter.core.manifest import RunState
 from exporter.sandbox.encode import CsvHeaders

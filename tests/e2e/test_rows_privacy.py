@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.sandbox.faults import parse_faults
 from exporter.sandbox.options import SandboxOptions

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.sandbox.options import SandboxOptions
 from exporter.sandbox.query import ListStyle

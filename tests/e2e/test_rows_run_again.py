@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import TaskState
 from exporter.errors import PlanConflictError
 from tests.support.changed_source import change, in_span

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.metrics import UNITS
 from exporter.errors import ConfigError, StoreError
 from exporter.jobs.events import NotPublished, Opened

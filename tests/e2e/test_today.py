@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.app_shards import choice_of_shard, plan_shards
 from exporter.errors import ConfigError
 from tests.support.exports import bench, small_world, studio_id

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.confirmed import parse_confirmations
 from exporter.core.manifest import Change, RunState, TaskState
 from exporter.core.moved import moves_of, what_moved

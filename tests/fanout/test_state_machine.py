@@ -7,7 +7,8 @@ from datetime import date
 
 import pytest
 
-from exporter.app import Choice, open_app
+from exporter.app import open_app
+from exporter.app_choice import Choice
 from exporter.config.load import parse_settings
 from exporter.core.freshness import parse_freshness
 from exporter.sandbox.faults import Fault

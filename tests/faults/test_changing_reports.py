@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.jobs.fetch import MOST_FETCHES
 from exporter.sandbox.faults import Fault, parse_faults

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.clocks import CLOCK_TOLERANCE
 from exporter.core.manifest import RunState
 from exporter.errors import PlanConflictError

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.errors import ConfigError, StoreError
 from exporter.sandbox.studios import World

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.erasure import Person
 from exporter.core.manifest import RunState
 from exporter.errors import PreconditionFailedError, StoreError

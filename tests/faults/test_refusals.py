@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.jobs.events import TaskFetched
 from exporter.sandbox.faults import Fault

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from exporter.api.base import AttemptOutcome
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.partition import STAGING
 from exporter.jobs.events import Attempted, PageStaged, TaskFetched

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import STAGING
 from exporter.core.window import Every, cut

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.jobs.events import Spared
 from exporter.sandbox.faults import Fault

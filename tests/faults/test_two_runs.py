@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState, TaskState
 from exporter.core.partition import STAGING
 from exporter.errors import StoreError

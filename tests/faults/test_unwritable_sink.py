@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.errors import ConfigError, StoreError
 from exporter.store.local import LocalStore
 from tests.support.command import Exporter

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.core.studio import StudioId
 from exporter.sandbox.invent import make_world

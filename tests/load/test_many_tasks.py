@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import RunState
 from exporter.core.partition import ERASURE, LEASES, STAGING
 from exporter.jobs.events import Event, Opened, TaskFetched

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.store.local import LocalStore
 from exporter.tables.ddl import Dialect, ddl
 from tests.support.exports import DATASET, DEFAULT_COLUMNS, bench, expected, groups, months, published

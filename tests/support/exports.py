@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exporter.app import App, Choice
+from exporter.app import App
+from exporter.app_choice import Choice
 from exporter.config import values
 from exporter.config.load import parse_settings
 from exporter.config.secrets import resolve_all

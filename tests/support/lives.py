@@ -7,7 +7,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.lease import Process
 from exporter.core.partition import STAGING
 from exporter.core.staged import SegmentRecord

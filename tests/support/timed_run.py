@@ -11,7 +11,7 @@ from unittest.mock import patch
 from yarl import URL
 
 from bench.server import bodies
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import Manifest
 from exporter.core.plan import Plan
 from exporter.store.memory import MemoryStore

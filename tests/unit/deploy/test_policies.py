@@ -9,7 +9,8 @@ import botocore.handlers
 import pytest
 
 from exporter import app_shards
-from exporter.app import Choice, open_app
+from exporter.app import open_app
+from exporter.app_choice import Choice
 from exporter.config.load import load_settings
 from exporter.core.reply import State
 from exporter.sandbox.options import SandboxOptions

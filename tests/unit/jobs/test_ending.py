@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.freshness import parse_freshness
 from exporter.core.manifest import RunState
 from exporter.core.notice import notice_of

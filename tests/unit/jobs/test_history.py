@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.manifest import MANIFEST_VERSION
 from exporter.core.partition import latest_key, manifest_key, partition_of
 from exporter.core.report import DatasetName

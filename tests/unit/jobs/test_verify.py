@@ -7,7 +7,7 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
-from exporter.app import Choice
+from exporter.app_choice import Choice
 from exporter.core.ledger import Ledger
 from exporter.core.manifest import parse_manifest
 from exporter.errors import DataError
