@@ -1,7 +1,7 @@
 """Two streams of sorted rows, cut at the same places.
 
-Rules kept here: each row is in one range; rows that share a key are in the same one, on whatever side they stand; a
-range holds one table of each side at most, and what shares its last key.
+Rules kept here: each row is in one range, be they sorted or not; rows that share a key are in the same one, on whatever
+side they stand; a range holds one table of each side at most, and what shares its last key.
 """
 
 from bisect import bisect_left, bisect_right
@@ -26,7 +26,8 @@ def ranges(
     while left.num_rows or right.num_rows:
         keys = _Keys(left, names), _Keys(right, names)
         end = min(key[-1] for key in keys if key)
-        here, there = (bisect_right(key, end) for key in keys)
+        # A table that ends there is taken whole, so that each turn takes rows even if they are in no order.
+        here, there = (len(key) if key and key[-1] == end else bisect_right(key, end) for key in keys)
         yield left.slice(0, here), right.slice(0, there)
         left = left.slice(here) if here < left.num_rows else next(lefts, left.slice(here))
         right = right.slice(there) if there < right.num_rows else next(rights, right.slice(there))

@@ -23,8 +23,11 @@ def key(row):
 
 def in_tables(rows, size):
     """Sorted, *size* rows a table."""
-    whole = sorted(rows, key=key)
-    parts = [whole[start : start + size] for start in range(0, len(whole), size)] or [[]]
+    return cut(sorted(rows, key=key), size)
+
+
+def cut(rows, size):
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)] or [[]]
     return [pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in part], SCHEMA) for part in parts]
 
 
@@ -43,6 +46,13 @@ def test_each_row_is_in_one_range_in_its_order_and_keys_are_not_parted(one, othe
         assert [row for pair in found for row in rows_of(pair[side])] == sorted(rows, key=key)
     keys = [[tuple(key(row)) for side in pair for row in rows_of(side)] for pair in found]
     assert all(max(before) < min(after) for before, after in pairwise(keys))
+
+
+@given(ROWS.map(numbered), ROWS.map(numbered), SIZES, SIZES)
+def test_rows_in_no_order_are_in_one_range_each_all_the_same(one, other, size, other_size):
+    found = list(ranges(cut(one, size), cut(other, other_size), KEY))
+    for number, rows in enumerate((one, other)):
+        assert [row for pair in found for row in rows_of(pair[number])] == rows
 
 
 @given(st.sets(st.integers(-9, 9)), st.sets(st.integers(-9, 9)), SIZES)
